@@ -1,0 +1,89 @@
+// swift-tools-version:6.2
+import PackageDescription
+
+// `CADASTRE_CORE=1` leaves the network stack out of the package: the core then builds and tests
+// in seconds, and sanitizers need not instrument a gRPC server.
+let coreOnly = Context.environment["CADASTRE_CORE"] == "1"
+
+let settings: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+var products: [Product] = []
+
+var dependencies: [Package.Dependency] = [
+  .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+]
+
+var targets: [Target] = [
+  // Prefetch and the like: what the processor has and Swift has no name for.
+  .target(name: "CIntrinsics"),
+  .systemLibrary(name: "CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
+  .target(
+    name: "Catalog",
+    dependencies: ["CIntrinsics", .product(name: "Crypto", package: "swift-crypto")],
+    swiftSettings: settings
+  ),
+  .target(name: "StateMachines", dependencies: ["Catalog"], swiftSettings: settings),
+  .target(
+    name: "Replay",
+    dependencies: [
+      "Catalog", "StateMachines", "CLMDB", .product(name: "Crypto", package: "swift-crypto"),
+    ],
+    swiftSettings: settings
+  ),
+  .testTarget(name: "CatalogTests", dependencies: ["Catalog"], swiftSettings: settings),
+  .testTarget(
+    name: "StateMachinesTests", dependencies: ["StateMachines", "Catalog"], swiftSettings: settings),
+  .testTarget(
+    name: "ReplayTests",
+    dependencies: ["Replay", "StateMachines", "Catalog"],
+    swiftSettings: settings
+  ),
+]
+
+if !coreOnly {
+  products += [.executable(name: "cadastre", targets: ["Node"])]
+  dependencies += [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0", traits: []),
+    .package(url: "https://github.com/grpc/grpc-swift-2", from: "2.4.3"),
+    .package(url: "https://github.com/grpc/grpc-swift-nio-transport", from: "2.9.2"),
+    .package(url: "https://github.com/grpc/grpc-swift-protobuf", from: "2.4.1"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+  ]
+  targets += [
+    .executableTarget(
+      name: "Node",
+      dependencies: [
+        "Replay", "StateMachines", "Catalog",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "GRPCCore", package: "grpc-swift-2"),
+        .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
+        .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+        .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+      ],
+      swiftSettings: settings
+    ),
+    .testTarget(
+      name: "NodeTests",
+      dependencies: [
+        "Node", "Replay", "StateMachines", "Catalog",
+        .product(name: "GRPCCore", package: "grpc-swift-2"),
+        .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
+      ],
+      swiftSettings: settings
+    ),
+  ]
+}
+
+let package = Package(
+  name: "cadastre", products: products, dependencies: dependencies, targets: targets)

@@ -1,0 +1,45 @@
+/// A fixed number of bytes with a meaning of its own, written in hexadecimal.
+package protocol FixedBytes: Hashable, Sendable, CustomStringConvertible {
+  /// How many bytes a value has.
+  static var byteCount: Int { get }
+  /// Exactly ``byteCount`` bytes.
+  var bytes: [UInt8] { get }
+  /// Takes ``byteCount`` bytes; nil when there are more or fewer.
+  init?(bytes: some Collection<UInt8>)
+}
+
+extension FixedBytes {
+  /// Lower-case hexadecimal, two digits a byte.
+  package var description: String { hexadecimal(bytes) }
+
+  /// Reads what ``description`` writes; nil when it is not of that form.
+  package init?(hexadecimal text: some StringProtocol) {
+    guard let bytes = Catalog.bytes(hexadecimal: text) else { return nil }
+    self.init(bytes: bytes)
+  }
+}
+
+/// The caller's name for a command: with it a command that is sent again is carried out once.
+package struct CommandID: FixedBytes {
+  package static let byteCount = 16
+
+  package let bytes: [UInt8]
+
+  package init?(bytes: some Collection<UInt8>) {
+    guard bytes.count == Self.byteCount else { return nil }
+    self.bytes = Array(bytes)
+  }
+}
+
+/// Names a catalog: given at `init`, carried by every log of it, so that the logs of two catalogs
+/// are never mixed.
+package struct CatalogID: FixedBytes {
+  package static let byteCount = 16
+
+  package let bytes: [UInt8]
+
+  package init?(bytes: some Collection<UInt8>) {
+    guard bytes.count == Self.byteCount else { return nil }
+    self.bytes = Array(bytes)
+  }
+}

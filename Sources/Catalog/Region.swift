@@ -1,0 +1,44 @@
+/// The name of a region: 1 to 63 of the ASCII letters `a` to `z`, digits and `-`, starting with a
+/// letter.
+package struct Region: Hashable, Comparable, Sendable, CustomStringConvertible {
+  package static let maximumLength = 63
+
+  package let name: String
+
+  /// - Throws: ``RegionError`` when `name` is not of the form above.
+  package init(_ name: some StringProtocol) throws(RegionError) {
+    let utf8 = Array(name.utf8)
+    guard (1...Self.maximumLength).contains(utf8.count),
+      (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(utf8[0]),
+      utf8.allSatisfy({
+        switch $0 {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
+          UInt8(ascii: "-"):
+          true
+        default: false
+        }
+      })
+    else { throw .malformed(String(name)) }
+    self.name = String(name)
+  }
+
+  /// In the order of the names' bytes.
+  package static func < (left: Region, right: Region) -> Bool {
+    left.name.utf8.lexicographicallyPrecedes(right.name.utf8)
+  }
+
+  package var description: String { name }
+}
+
+/// Why text is not the name of a ``Region``.
+package enum RegionError: Error, Equatable, Sendable, CustomStringConvertible {
+  case malformed(String)
+
+  package var description: String {
+    switch self {
+    case .malformed(let name):
+      "\"\(name)\" is no region's name: 1 to \(Region.maximumLength) of a-z, 0-9 and -, "
+        + "starting with a letter"
+    }
+  }
+}

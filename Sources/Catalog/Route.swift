@@ -1,0 +1,63 @@
+/// One parcel of the keyspace: which group owns it, and since when it is as it is.
+package struct Route: Hashable, Sendable {
+  package var id: RouteID
+  package var span: KeySpan
+  package var group: GroupID
+  package var state: RouteState
+  /// The route that this one was split from; nil for a route of the bootstrap.
+  package var parent: RouteID?
+  /// Where replicas may live: sorted, without repeats; empty means anywhere.
+  package var allowedRegions: [Region]
+  /// The version that made the route what it is.
+  package var version: CatalogVersion
+  /// The time of the entry that made that version.
+  package var changedAt: HybridTimestamp
+
+  package init(
+    id: RouteID, span: KeySpan, group: GroupID, state: RouteState = .active,
+    parent: RouteID? = nil, allowedRegions: [Region] = [], version: CatalogVersion,
+    changedAt: HybridTimestamp
+  ) {
+    self.id = id
+    self.span = span
+    self.group = group
+    self.state = state
+    self.parent = parent
+    self.allowedRegions = allowedRegions
+    self.version = version
+    self.changedAt = changedAt
+  }
+}
+
+/// What may be done with the keys of a route. The raw value is its byte in the log.
+package enum RouteState: UInt8, CaseIterable, Sendable {
+  /// Serves reads and writes.
+  case active = 0
+  /// Serves reads; writes wait, as before a hand-over.
+  case writeFenced = 1
+  /// Is being copied away; still serves.
+  case migratingSource = 2
+  /// Is being copied here; does not serve yet.
+  case migratingTarget = 3
+  /// Lost with its region until it is promoted elsewhere.
+  case softFailed = 4
+}
+
+extension RouteState: CustomStringConvertible {
+  /// The state's name, as commands and listings write it.
+  package var description: String {
+    switch self {
+    case .active: "active"
+    case .writeFenced: "write-fenced"
+    case .migratingSource: "migrating-source"
+    case .migratingTarget: "migrating-target"
+    case .softFailed: "soft-failed"
+    }
+  }
+
+  /// Reads what ``description`` writes.
+  package init?(name: some StringProtocol) {
+    guard let state = Self.allCases.first(where: { $0.description == name }) else { return nil }
+    self = state
+  }
+}
