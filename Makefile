@@ -1,0 +1,61 @@
+# Cadastre: `make help` lists what there is.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# What a fresh Debian needs besides a Swift toolchain. python3 runs the independent reader of the
+# log format in the tests, gzip unpacks the sample of keys.
+PACKAGES := liblmdb-dev pkg-config python3 gzip
+CORE := CADASTRE_CORE=1
+SOURCES := Package.swift Sources Tests Benchmarks
+
+.PHONY: help setup build release test test-core test-address test-thread lint format demo bench proto clean
+
+help: ## Show what there is to make.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what is missing, through apt (with sudo when not root).
+	@missing=""; \
+	for package in $(PACKAGES); do \
+	  dpkg -s $$package >/dev/null 2>&1 || missing="$$missing $$package"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+	  echo "installing:$$missing"; \
+	  sudo=""; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	  $$sudo apt-get update -q && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qy $$missing; \
+	fi
+	@command -v swift >/dev/null || { echo "error: no Swift toolchain on the PATH: see https://www.swift.org/install"; exit 1; }
+
+build: setup ## Build everything for debugging, tests too.
+	swift build --build-tests
+
+release: setup ## Build the optimised `cadastre`.
+	swift build -c release --product cadastre
+
+test: build ## Run all tests: everything, then the index under the address and thread sanitizers.
+	swift test --skip-build
+	$(MAKE) test-address
+	$(MAKE) test-thread
+
+test-core: setup ## Run the core's tests alone: builds no network stack, takes seconds.
+	$(CORE) swift test --scratch-path .build/core
+
+test-address: setup ## Run the index's tests under AddressSanitizer.
+	$(CORE) swift test --scratch-path .build/address --sanitize=address \
+	  --filter 'CatalogTests.RouteIndex|CatalogTests.RouteTable'
+
+test-thread: setup ## Run the index's concurrent tests under ThreadSanitizer.
+	$(CORE) swift test --scratch-path .build/thread --sanitize=thread \
+	  --filter 'CatalogTests.RouteIndexConcurrency'
+
+lint: ## Check the formatting and style of all Swift code.
+	@git ls-files --cached --others --exclude-standard $(SOURCES) | grep '\.swift$$' \
+	  | grep -v '/Generated/' | xargs swift format lint --strict
+	@echo "lint: clean"
+
+format: ## Bring all Swift code into the project's format.
+	@git ls-files --cached --others --exclude-standard $(SOURCES) | grep '\.swift$$' \
+	  | grep -v '/Generated/' | xargs swift format --in-place
+
+clean: ## Remove what was built.
+	rm -rf .build
