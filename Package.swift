@@ -15,7 +15,7 @@ let settings: [SwiftSetting] = [
 var products: [Product] = []
 
 var dependencies: [Package.Dependency] = [
-  .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+  .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2")
 ]
 
 var targets: [Target] = [
