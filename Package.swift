@@ -35,12 +35,18 @@ var targets: [Target] = [
     ],
     swiftSettings: settings
   ),
-  .testTarget(name: "CatalogTests", dependencies: ["Catalog"], swiftSettings: settings),
+  // Seeds, random keys and fixtures for all tests.
+  .target(
+    name: "TestSupport", dependencies: ["Catalog"], path: "Tests/TestSupport",
+    swiftSettings: settings),
   .testTarget(
-    name: "StateMachinesTests", dependencies: ["StateMachines", "Catalog"], swiftSettings: settings),
+    name: "CatalogTests", dependencies: ["Catalog", "TestSupport"], swiftSettings: settings),
+  .testTarget(
+    name: "StateMachinesTests", dependencies: ["StateMachines", "Catalog", "TestSupport"],
+    swiftSettings: settings),
   .testTarget(
     name: "ReplayTests",
-    dependencies: ["Replay", "StateMachines", "Catalog"],
+    dependencies: ["Replay", "StateMachines", "Catalog", "TestSupport"],
     swiftSettings: settings
   ),
 ]
@@ -76,7 +82,7 @@ if !coreOnly {
     .testTarget(
       name: "NodeTests",
       dependencies: [
-        "Node", "Replay", "StateMachines", "Catalog",
+        "Node", "Replay", "StateMachines", "Catalog", "TestSupport",
         .product(name: "GRPCCore", package: "grpc-swift-2"),
         .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
       ],
