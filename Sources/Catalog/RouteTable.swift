@@ -16,6 +16,24 @@ package struct RouteTable: Sendable {
   /// The table before the bootstrap: no routes.
   package init() {}
 
+  /// A table of these routes, which come in key order.
+  ///
+  /// - Throws: ``RouteTableError`` unless they tile the keyspace, with ids below `nextRouteID`.
+  package init(version: CatalogVersion, nextRouteID: RouteID, routes: some Sequence<Route>)
+    throws(RouteTableError)
+  {
+    self.version = version
+    self.nextRouteID = nextRouteID
+    sorted = Array(routes)
+    for index in sorted.indices {
+      let expected = index == 0 ? Key.least : sorted[index - 1].span.upper
+      guard sorted[index].span.lower == expected, sorted[index].id < nextRouteID else {
+        throw .badSeed(index: index)
+      }
+    }
+    if let last = sorted.last, last.span.upper != nil { throw .badSeed(index: sorted.count) }
+  }
+
   /// How many routes there are.
   package var count: Int { sorted.count }
   package var isEmpty: Bool { sorted.isEmpty }

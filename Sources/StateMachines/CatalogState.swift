@@ -1,1 +1,47 @@
 import Catalog
+
+/// The catalog as the entries of its log made it: its routes, and the place in the log.
+///
+/// A value: a copy costs O(1) and shares what does not change. The same entries make equal states
+/// everywhere, since nothing here reads a clock, a disk or a random source.
+package struct CatalogState: Sendable {
+  package let catalog: CatalogID
+  package internal(set) var routes: RouteTable
+  /// The position of the last entry that was folded in; ``LogPosition/zero`` before the first.
+  package internal(set) var appliedThrough: LogPosition
+  /// The hash of that entry; the catalog's genesis hash before the first.
+  package internal(set) var lastHash: EntryHash
+  /// The time of that entry.
+  package internal(set) var lastTime: HybridTimestamp
+  /// The sum of the records of the routes and of the header.
+  package internal(set) var digest: StateDigest
+
+  /// The state before the first entry.
+  package init(catalog: CatalogID) {
+    self.catalog = catalog
+    routes = RouteTable()
+    appliedThrough = .zero
+    lastHash = .genesis(of: catalog)
+    lastTime = .zero
+    digest = CatalogState.digest(of: routes)
+  }
+
+  package var version: CatalogVersion { routes.version }
+
+  /// What, with the routes, makes this state again; see ``init(restoring:routes:)``.
+  package var header: StateHeader {
+    StateHeader(
+      catalog: catalog, position: appliedThrough, hash: lastHash, time: lastTime, version: version,
+      nextRouteID: routes.nextRouteID, digest: digest)
+  }
+
+  /// The digest of a state with these routes: `FORMAT.md` says of what records. O(1).
+  static func digest(of routes: RouteTable) -> StateDigest {
+    var record: [UInt8] = [0]
+    withUnsafeBytes(of: routes.version.rawValue.littleEndian) { record.append(contentsOf: $0) }
+    withUnsafeBytes(of: routes.nextRouteID.rawValue.littleEndian) { record.append(contentsOf: $0) }
+    var digest = routes.digest
+    digest += record.withUnsafeBytes(StateDigest.init(ofRecord:))
+    return digest
+  }
+}

@@ -1,0 +1,95 @@
+/// Why bytes are not an entry of a log, or why an entry has no bytes.
+package struct LogCodingError: Error, Hashable, Sendable {
+  /// Where in the entry's bytes: the offset of the first byte of what is wrong.
+  package let offset: Int
+  package let problem: Problem
+
+  package init(_ problem: Problem, at offset: Int) {
+    self.offset = offset
+    self.problem = problem
+  }
+
+  package enum Problem: Hashable, Sendable {
+    /// The bytes end in the middle of something.
+    case truncated
+    /// Bytes follow the last event.
+    case trailingBytes(count: Int)
+    /// The bytes do not begin with those of an entry.
+    case notAnEntry
+    /// A format that this reader does not know; it knows ``LogFormat/version``.
+    case unknownFormat(UInt8)
+    /// A kind of stream that this reader does not know.
+    case unknownStream(UInt8)
+    /// Flags that are not zero.
+    case unknownFlags(UInt8)
+    /// The entry asks for capabilities that this reader lacks, as a set of bits.
+    case lacksCapabilities(UInt16)
+    /// A kind of event that this reader does not know: a newer writer made the entry.
+    case unknownEventKind(UInt8)
+    /// A number in more bytes than it takes.
+    case varintNotShortest
+    /// A number past 2^64 - 1.
+    case varintTooLarge
+    /// A count or length that promises more than the bytes left can hold.
+    case countTooLarge(UInt64)
+    case keyTooLong(byteCount: UInt64)
+    /// An actor or reason of more than ``LogEntry/maximumTextByteCount`` bytes.
+    case textTooLong(byteCount: UInt64)
+    case textNotUTF8
+    case badRegionName
+    /// Regions that are not in ascending order, or one that is there twice.
+    case regionsNotAscending
+    case unknownRouteState(UInt8)
+    /// More than ``LogEntry/maximumByteCount`` bytes.
+    case entryTooLong(byteCount: Int)
+  }
+}
+
+extension LogCodingError: CustomStringConvertible {
+  /// What is wrong, and where.
+  package var description: String { "byte \(offset) of the entry: \(problem)" }
+
+  /// Whether a newer version of the software could read these bytes: they are not damaged, this
+  /// reader is too old for them.
+  package var needsNewerReader: Bool {
+    switch problem {
+    case .unknownFormat, .unknownStream, .unknownFlags, .lacksCapabilities, .unknownEventKind:
+      true
+    case .truncated, .trailingBytes, .notAnEntry, .varintNotShortest, .varintTooLarge,
+      .countTooLarge, .keyTooLong, .textTooLong, .textNotUTF8, .badRegionName,
+      .regionsNotAscending, .unknownRouteState, .entryTooLong:
+      false
+    }
+  }
+}
+
+extension LogCodingError.Problem: CustomStringConvertible {
+  package var description: String {
+    switch self {
+    case .truncated: "the bytes end too early"
+    case .trailingBytes(let count): "\(count) bytes follow the last event"
+    case .notAnEntry: "these are not the first bytes of an entry"
+    case .unknownFormat(let format):
+      "format \(format) is unknown here, format \(LogFormat.version) is the newest that is known"
+    case .unknownStream(let kind): "streams of kind \(kind) are unknown here"
+    case .unknownFlags(let flags): "the flags \(flags) are unknown here"
+    case .lacksCapabilities(let bits):
+      "the entry needs capabilities \(bits) (a set of bits), of which this reader has none"
+    case .unknownEventKind(let kind): "events of kind \(kind) are unknown here"
+    case .varintNotShortest: "a number is written in more bytes than it takes"
+    case .varintTooLarge: "a number is past 2^64 - 1"
+    case .countTooLarge(let count): "\(count) things cannot be in the bytes that are left"
+    case .keyTooLong(let count):
+      "a key of \(count) bytes, where at most \(Key.maximumLength) are allowed"
+    case .textTooLong(let count):
+      "a text of \(count) bytes, where at most \(LogEntry.maximumTextByteCount) are allowed"
+    case .textNotUTF8: "a text is not UTF-8"
+    case .badRegionName: "a region's name is not of the form that regions have"
+    case .regionsNotAscending: "regions are not in ascending order, each once"
+    case .unknownRouteState(let state): "no state of a route has the number \(state)"
+    case .entryTooLong(let count):
+      "the entry takes \(count) bytes or more, where at most \(LogEntry.maximumByteCount) are "
+        + "allowed"
+    }
+  }
+}

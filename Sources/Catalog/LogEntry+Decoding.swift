@@ -1,0 +1,70 @@
+extension LogEntry {
+  /// Reads the one form that ``encoded()`` writes, and refuses every other: bytes that are accepted
+  /// are the bytes that the entry encodes to. O(*n*) in their number.
+  ///
+  /// - Throws: ``LogCodingError``, which says what is wrong and where. No bytes trap.
+  package init(decoding bytes: UnsafeRawBufferPointer) throws(LogCodingError) {
+    guard bytes.count <= Self.maximumByteCount else {
+      throw LogCodingError(.entryTooLong(byteCount: bytes.count), at: Self.maximumByteCount)
+    }
+    var reader = ByteReader(bytes)
+    let header = try LogEntryHeader(from: &reader)
+    var events: [Event] = []
+    events.reserveCapacity(min(header.eventCount, LogFormat.reservationLimit))
+    for _ in 0..<header.eventCount {
+      events.append(try reader.event())
+    }
+    guard reader.remaining == 0 else {
+      throw LogCodingError(.trailingBytes(count: reader.remaining), at: reader.offset)
+    }
+    self.init(
+      position: header.position, previous: header.previous, time: header.time,
+      actor: header.actor, reason: header.reason, command: header.command,
+      version: header.version, events: events, digest: header.digest)
+  }
+}
+
+extension ByteReader {
+  fileprivate mutating func event() throws(LogCodingError) -> Event {
+    let start = offset
+    let kind = try byte()
+    switch kind {
+    case LogFormat.EventKind.routesBootstrapped:
+      return .routesBootstrapped(try seeds())
+    case LogFormat.EventKind.routeSplit:
+      return .routeSplit(
+        route: RouteID(try varint()), start: try key(), boundary: try key(),
+        newRoute: RouteID(try varint()))
+    case LogFormat.EventKind.routesMerged:
+      return .routesMerged(
+        route: RouteID(try varint()), start: try key(), boundary: try key(),
+        absorbed: RouteID(try varint()))
+    case LogFormat.EventKind.routeMoved:
+      return .routeMoved(
+        route: RouteID(try varint()), start: try key(), from: GroupID(try varint()),
+        to: GroupID(try varint()))
+    case LogFormat.EventKind.routeStateChanged:
+      return .routeStateChanged(
+        route: RouteID(try varint()), start: try key(), from: try routeState(),
+        to: try routeState())
+    case LogFormat.EventKind.allowedRegionsChanged:
+      return .allowedRegionsChanged(
+        route: RouteID(try varint()), start: try key(), regions: try regions())
+    default:
+      throw LogCodingError(.unknownEventKind(kind), at: start)
+    }
+  }
+
+  private mutating func seeds() throws(LogCodingError) -> [RouteSeed] {
+    let count = try count(minimumByteCount: LogFormat.minimumSeedByteCount)
+    var seeds: [RouteSeed] = []
+    seeds.reserveCapacity(min(count, LogFormat.reservationLimit))
+    for _ in 0..<count {
+      seeds.append(
+        RouteSeed(
+          id: RouteID(try varint()), start: try key(), group: GroupID(try varint()),
+          allowedRegions: try regions()))
+    }
+    return seeds
+  }
+}

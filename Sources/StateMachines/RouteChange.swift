@@ -1,0 +1,73 @@
+import Catalog
+
+/// A change of routes. Routes are named as they are before the command.
+///
+/// Every change but the bootstrap says how the catalog should be: what already is so is passed
+/// over, and a change of which everything already is so is done.
+package enum RouteChange: Hashable, Sendable {
+  /// The first routes, in ascending order of their start keys, the first at ``Key/least``. They
+  /// get the ids 1, 2, 3 and so on.
+  case bootstrap([RouteSeedRequest])
+  /// Cuts at keys, in any order. The part from a key up gets a new id, in the order of keys.
+  case split([SplitRequest])
+  /// Neighbours that become one, which keeps the left one's id. Pairs may share routes: `(a, b)`
+  /// and `(b, c)` make one route of three.
+  case merge([MergeRequest])
+  case move([RouteID], to: GroupID)
+  case setState([RouteID], to: RouteState)
+  /// The regions in any order; none means anywhere.
+  case setAllowedRegions([RouteID], to: [Region])
+}
+
+/// A route of the bootstrap: it reaches from `start` to the start of the next.
+package struct RouteSeedRequest: Hashable, Sendable {
+  package var start: Key
+  package var group: GroupID
+  /// In any order; none means anywhere.
+  package var allowedRegions: [Region]
+
+  package init(start: Key, group: GroupID, allowedRegions: [Region] = []) {
+    self.start = start
+    self.group = group
+    self.allowedRegions = allowedRegions
+  }
+}
+
+/// A cut: a route starts at `at` from then on.
+package struct SplitRequest: Hashable, Sendable {
+  /// The route that the caller believes to hold the key, or nil to cut whichever does.
+  package var route: RouteID?
+  package var at: Key
+
+  package init(route: RouteID? = nil, at key: Key) {
+    self.route = route
+    self.at = key
+  }
+}
+
+/// Two neighbours that become one. Named in the wrong order they are taken in the right one.
+package struct MergeRequest: Hashable, Sendable {
+  package var left: RouteID
+  package var right: RouteID
+
+  package init(left: RouteID, right: RouteID) {
+    self.left = left
+    self.right = right
+  }
+}
+
+extension RouteChange {
+  /// The most changes in one command, the bootstrap's routes aside.
+  package static let maximumCount = 100_000
+
+  /// How many changes are asked for.
+  package var count: Int {
+    switch self {
+    case .bootstrap(let seeds): seeds.count
+    case .split(let splits): splits.count
+    case .merge(let merges): merges.count
+    case .move(let routes, _), .setState(let routes, _), .setAllowedRegions(let routes, _):
+      routes.count
+    }
+  }
+}
