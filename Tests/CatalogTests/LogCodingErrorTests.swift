@@ -1,0 +1,124 @@
+import Catalog
+import TestSupport
+import Testing
+
+/// Each thing that can be wrong with an entry, by its offset and its name.
+@Suite struct LogCodingErrorTests {
+  /// An entry with empty texts up to its event count, which is at offset 114.
+  private static func bytes(_ tail: [UInt8]) -> [UInt8] {
+    Array("CDE".utf8) + [1] + [UInt8](repeating: 0, count: 108) + [0, 0] + tail
+  }
+
+  private static func error(_ bytes: [UInt8]) -> LogCodingError? {
+    do throws(LogCodingError) {
+      _ = try LogEntry(decoding: bytes)
+      return nil
+    } catch {
+      return error
+    }
+  }
+
+  private func expect(
+    _ bytes: [UInt8], _ problem: LogCodingError.Problem, at offset: Int,
+    sourceLocation: SourceLocation = #_sourceLocation
+  ) {
+    #expect(
+      Self.error(bytes) == LogCodingError(problem, at: offset), sourceLocation: sourceLocation)
+  }
+
+  @Test func theLeastEntryIsAccepted() throws {
+    let entry = try LogEntry(decoding: Self.bytes([0]))
+    #expect(entry.events.isEmpty)
+    #expect(try entry.encoded() == Self.bytes([0]))
+  }
+
+  @Test func headers() {
+    var bytes = Self.bytes([0])
+    expect([], .truncated, at: 0)
+    expect(Array("XDE".utf8), .notAnEntry, at: 0)
+    for (offset, problem) in [
+      (3, LogCodingError.Problem.unknownFormat(9)), (4, .unknownStream(9)), (5, .unknownFlags(9)),
+      (6, .lacksCapabilities(9)), (7, .lacksCapabilities(9 << 8)),
+    ] {
+      let kept = bytes[offset]
+      bytes[offset] = 9
+      expect(bytes, problem, at: min(offset, 6))
+      #expect(Self.error(bytes)?.needsNewerReader == true)
+      bytes[offset] = kept
+    }
+    expect(Array(bytes.prefix(30)), .truncated, at: 16)
+    expect(bytes + [7, 7], .trailingBytes(count: 2), at: 115)
+    expect(Array(bytes.dropLast()), .truncated, at: 114)
+  }
+
+  @Test func texts() {
+    let head = Array(Self.bytes([]).prefix(112))
+    expect(head + [2, 0xC3, 0x28, 0, 0], .textNotUTF8, at: 112)
+    expect(head + [3, 0xED, 0xA0, 0x80, 0, 0], .textNotUTF8, at: 112)  // Half of a surrogate pair.
+    expect(head + [2, 0xC0, 0x80, 0, 0], .textNotUTF8, at: 112)  // NUL in two bytes.
+    expect(head + [0x81, 0x08], .textTooLong(byteCount: 1025), at: 112)
+    expect(head + [0, 5, 0x61], .truncated, at: 114)
+    let longest = [UInt8](repeating: 0x61, count: 1024)
+    #expect(Self.error(head + [0x80, 0x08] + longest + [0, 0]) == nil)
+  }
+
+  @Test func numbers() {
+    expect(Self.bytes([0x80, 0x00]), .varintNotShortest, at: 114)
+    expect(Self.bytes([0xFF, 0x80, 0x00]), .varintNotShortest, at: 114)
+    let ones = [UInt8](repeating: 0xFF, count: 9)
+    expect(Self.bytes(ones + [0x02]), .varintTooLarge, at: 114)
+    expect(Self.bytes(ones + [0x81, 0x00]), .varintTooLarge, at: 114)
+    expect(Self.bytes(ones + [0x00]), .varintNotShortest, at: 114)
+    expect(Self.bytes(ones), .truncated, at: 123)
+    expect(Self.bytes(ones + [0x01]), .countTooLarge(.max), at: 114)
+  }
+
+  @Test func countsThatPromiseTooMuch() {
+    expect(Self.bytes([1]), .countTooLarge(1), at: 114)
+    expect(Self.bytes([2, 2, 1, 0]), .countTooLarge(2), at: 114)
+    // A bootstrap of three seeds in the bytes of two.
+    expect(
+      Self.bytes([1, 1, 3, 1, 0, 1, 0, 2, 1, 0x6D, 1, 0]), .countTooLarge(3), at: 116)
+    // A seed with 100 regions in two bytes.
+    expect(Self.bytes([1, 1, 1, 1, 0, 1, 100, 1, 0x61]), .countTooLarge(100), at: 120)
+  }
+
+  @Test func events() {
+    expect(Self.bytes([1, 0, 0]), .unknownEventKind(0), at: 115)
+    expect(Self.bytes([1, 7, 0]), .unknownEventKind(7), at: 115)
+    #expect(Self.error(Self.bytes([1, 255, 0]))?.needsNewerReader == true)
+    expect(Self.bytes([1, 5, 1, 0, 0, 5]), .unknownRouteState(5), at: 119)
+    expect(Self.bytes([1, 2, 1, 0x81, 0x20]), .keyTooLong(byteCount: 4097), at: 117)
+    expect(Self.bytes([1, 2, 1, 4, 0x61, 0x61]), .truncated, at: 118)
+    #expect(Self.error(Self.bytes([1, 2, 1, 0, 1, 0x61, 2])) == nil)
+  }
+
+  @Test func regions() {
+    func change(_ regions: [UInt8]) -> [UInt8] { Self.bytes([1, 6, 1, 0] + regions) }
+    let a = UInt8(ascii: "a")
+    #expect(Self.error(change([2, 1, a, 2, a, a])) == nil)
+    expect(change([2, 1, a, 1, a]), .regionsNotAscending, at: 121)
+    expect(change([2, 2, a, a, 1, a]), .regionsNotAscending, at: 122)
+    expect(change([1, 0, 0]), .badRegionName, at: 119)
+    expect(change([1, 64] + [UInt8](repeating: a, count: 64)), .badRegionName, at: 119)
+    expect(change([1, 1, UInt8(ascii: "A")]), .badRegionName, at: 119)
+    expect(change([1, 1, UInt8(ascii: "1")]), .badRegionName, at: 119)
+    expect(change([1, 2, a, 0xFF]), .badRegionName, at: 119)
+    expect(change([1, 3, a, 0xCC, 0x81]), .badRegionName, at: 119)  // A combining accent.
+    expect(change([1, 0x80, 0x01, a]), .badRegionName, at: 119)
+  }
+
+  @Test func encodingChecksWhatTheTypesDoNot() throws {
+    var entry = try LogEntry(decoding: Self.bytes([0]))
+    entry.actor = String(repeating: "a", count: 1025)
+    #expect(throws: LogCodingError(.textTooLong(byteCount: 1025), at: 112)) {
+      try entry.encoded()
+    }
+    entry.actor = ""
+    entry.events = [
+      .allowedRegionsChanged(
+        route: RouteID(1), start: .least, regions: [try Region("b"), try Region("a")])
+    ]
+    #expect(throws: LogCodingError(.regionsNotAscending, at: 121)) { try entry.encoded() }
+  }
+}

@@ -1,0 +1,107 @@
+import Catalog
+
+/// The entries of the golden files: each kind of event, and the ends of what the format can say.
+package enum GoldenEntries {
+  package static func all() throws -> [(name: String, entry: LogEntry)] {
+    [
+      ("no-events", entry(actor: "", reason: "", events: [])),
+      (
+        "bootstrap-one",
+        entry(events: [
+          .routesBootstrapped([RouteSeed(id: RouteID(1), start: .least, group: GroupID(1))])
+        ])
+      ),
+      (
+        "bootstrap-list",
+        entry(events: [
+          .routesBootstrapped([
+            RouteSeed(id: RouteID(1), start: .least, group: GroupID(1)),
+            RouteSeed(
+              id: RouteID(2), start: Key("m"), group: GroupID(300),
+              allowedRegions: [try Region("eu-west"), try Region("us-east-2")]),
+            RouteSeed(
+              id: RouteID(3), start: Key("m\u{0}"), group: GroupID(2),
+              allowedRegions: [try Region("eu-west")]),
+          ])
+        ])
+      ),
+      (
+        "split",
+        entry(events: [
+          .routeSplit(
+            route: RouteID(7), start: Key("usr/bin"), boundary: Key("usr/share/doc"),
+            newRoute: RouteID(130))
+        ])
+      ),
+      (
+        "merge",
+        entry(events: [
+          .routesMerged(
+            route: RouteID(7), start: Key("usr/bin"), boundary: Key("usr/share/doc"),
+            absorbed: RouteID(130))
+        ])
+      ),
+      (
+        "move",
+        entry(events: [
+          .routeMoved(route: RouteID(7), start: Key("usr"), from: GroupID(1), to: GroupID(16_384))
+        ])
+      ),
+      (
+        "states",
+        entry(
+          events: RouteState.allCases.map {
+            .routeStateChanged(
+              route: RouteID(7), start: Key("usr"), from: $0,
+              to: $0 == .softFailed ? .active : .softFailed)
+          })
+      ),
+      (
+        "regions",
+        entry(events: [
+          .allowedRegionsChanged(
+            route: RouteID(7), start: Key("usr"),
+            regions: [
+              try Region("a"), try Region("ap-northeast-1"),
+              try Region("z" + String(repeating: "9", count: Region.maximumLength - 1)),
+            ]),
+          .allowedRegionsChanged(route: RouteID(8), start: Key("var"), regions: []),
+        ])
+      ),
+      (
+        "extremes",
+        LogEntry(
+          position: LogPosition(.max),
+          previous: fixed([UInt8](repeating: 0xFF, count: 32)), time: HybridTimestamp(.max),
+          actor: String(repeating: "a", count: LogEntry.maximumTextByteCount),
+          reason: String(repeating: "\u{1F5FA}", count: LogEntry.maximumTextByteCount / 4),
+          command: fixed([UInt8](repeating: 0xFF, count: 16)), version: CatalogVersion(.max),
+          events: [
+            .routeSplit(
+              route: RouteID(.max),
+              start: Key(unchecked: [UInt8](repeating: 0xFF, count: Key.maximumLength - 1)),
+              boundary: Key(unchecked: [UInt8](repeating: 0xFF, count: Key.maximumLength)),
+              newRoute: RouteID(0)),
+            .routeMoved(
+              route: RouteID(127), start: Key(unchecked: [0]), from: GroupID(128),
+              to: GroupID(1 << 63)),
+          ], digest: fixed([UInt8](repeating: 0xFF, count: 32)))
+      ),
+    ]
+  }
+
+  private static func entry(
+    actor: String = "ops@example", reason: String = "Größe", events: [Event]
+  ) -> LogEntry {
+    LogEntry(
+      position: LogPosition(0x0102_0304), previous: fixed(Array(0..<32)),
+      time: HybridTimestamp(milliseconds: 1_785_312_000_123, counter: 7), actor: actor,
+      reason: reason, command: fixed(Array(0xA0..<0xB0)), version: CatalogVersion(0x0506),
+      events: events, digest: fixed(Array(0xC0..<0xE0)))
+  }
+
+  private static func fixed<Value: FixedBytes>(_ bytes: [UInt8]) -> Value {
+    guard let value = Value(bytes: bytes) else { preconditionFailure("wrong number of bytes") }
+    return value
+  }
+}
