@@ -57,5 +57,23 @@ format: ## Bring all Swift code into the project's format.
 	@git ls-files --cached --others --exclude-standard $(SOURCES) | grep '\.swift$$' \
 	  | grep -v '/Generated/' | xargs swift format --in-place
 
+proto: setup ## Generate the Swift code of the protocol anew (installs protoc); normal builds need none.
+	@command -v protoc >/dev/null || { \
+	  sudo=""; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	  $$sudo apt-get update -q && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qy protobuf-compiler; \
+	}
+	swift build --product protoc-gen-swift
+	swift build --product protoc-gen-grpc-swift-2
+	rm -f Sources/Node/Generated/*.swift
+	bin=$$(swift build --show-bin-path) && protoc -I proto \
+	  --plugin=protoc-gen-swift=$$bin/protoc-gen-swift \
+	  --plugin=protoc-gen-grpc-swift=$$bin/protoc-gen-grpc-swift-2 \
+	  --swift_out=Sources/Node/Generated \
+	  --swift_opt=Visibility=Package,FileNaming=DropPath \
+	  --grpc-swift_out=Sources/Node/Generated \
+	  --grpc-swift_opt=Visibility=Package,FileNaming=DropPath \
+	  proto/cadastre/v1/*.proto
+	rm Sources/Node/Generated/types.grpc.swift # It would hold services; types has none.
+
 clean: ## Remove what was built.
 	rm -rf .build

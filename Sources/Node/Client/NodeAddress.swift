@@ -1,0 +1,43 @@
+/// Where a node listens: a host name or IP address, and a port.
+package struct NodeAddress: Hashable, Sendable, CustomStringConvertible {
+  /// A name, an IPv4 address, or an IPv6 address without brackets.
+  package var host: String
+  /// 0, where a node is told to listen: any free one.
+  package var port: Int
+
+  package init(host: String, port: Int) {
+    self.host = host
+    self.port = port
+  }
+
+  /// Reads `host:port`, with an IPv6 address in brackets.
+  ///
+  /// - Throws: ``MalformedMessage`` when it is not of that form.
+  package init(_ text: some StringProtocol) throws(MalformedMessage) {
+    guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...])
+    else {
+      throw MalformedMessage("\"\(text)\" is no address: write HOST:PORT, as in 127.0.0.1:7070")
+    }
+    var host = text[..<colon]
+    if host.hasPrefix("["), host.hasSuffix("]") {
+      host = host.dropFirst().dropLast()
+    } else if host.contains(":") {
+      throw MalformedMessage("\"\(text)\": put an IPv6 address in brackets, as in [::1]:7070")
+    }
+    guard !host.isEmpty else {
+      throw MalformedMessage("\"\(text)\" names no host: write HOST:PORT, as in 127.0.0.1:7070")
+    }
+    self.init(host: String(host), port: Int(port))
+  }
+
+  package var description: String {
+    host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+  }
+
+  /// Whether only this machine can reach it.
+  package var isLoopback: Bool {
+    if host == "localhost" || host == "::1" { return true }
+    let parts = host.split(separator: ".", omittingEmptySubsequences: false)
+    return parts.count == 4 && parts[0] == "127" && parts.allSatisfy { UInt8($0) != nil }
+  }
+}

@@ -1,0 +1,141 @@
+import Catalog
+import Foundation
+import GRPCCore
+import StateMachines
+import SwiftProtobuf
+
+/// What became of a command.
+package struct CommandReceipt: Hashable, Sendable {
+  package enum Outcome: String, Sendable {
+    /// It made an entry.
+    case appended
+    /// The catalog was as asked for already: nothing was appended.
+    case alreadyDone
+    /// It had been carried out before under this id; this is what it did then.
+    case repeated
+  }
+
+  package var command: CommandID
+  package var outcome: Outcome
+  /// Its entry, or the last one where nothing was appended.
+  package var position: LogPosition
+  /// The catalog's version after it: demand it to read what was written.
+  package var version: CatalogVersion
+  /// The ids of the routes that it made, in key order.
+  package var newRoutes: [RouteID]
+
+  package init(
+    command: CommandID, outcome: Outcome, position: LogPosition, version: CatalogVersion,
+    newRoutes: [RouteID]
+  ) {
+    self.command = command
+    self.outcome = outcome
+    self.position = position
+    self.version = version
+    self.newRoutes = newRoutes
+  }
+}
+
+extension NodeClient {
+  /// Has `command` carried out. When the answer is lost, send the same command again: it is carried
+  /// out once.
+  ///
+  /// - Parameter forwarded: Whether a node passes it on; the other node then does not pass it on
+  ///   again.
+  package func submit(
+    _ command: Command, deadline: Duration? = nil, forwarded: Bool = false
+  ) async throws(NodeError) -> CommandReceipt {
+    let header = Wire.CommandHeader(command)
+    let options = options(deadline)
+    let metadata: Metadata = forwarded ? [CommandForwarding.header: "1"] : [:]
+    return try await calling(address) {
+      let response: Wire.CommandResponse
+      switch command.change {
+      case .bootstrap(let seeds):
+        let request = Wire.BootstrapRequest.with {
+          $0.header = header
+          $0.routes = seeds.map { seed in
+            .with {
+              $0.start = Data(seed.start.bytes)
+              $0.groupID = seed.group.rawValue
+              $0.allowedRegions = seed.allowedRegions.map(\.name)
+            }
+          }
+        }
+        response = try await commands.bootstrap(request, metadata: metadata, options: options)
+      case .split(let splits):
+        let request = Wire.SplitBatchRequest.with {
+          $0.header = header
+          $0.splits = splits.map(Wire.SplitPoint.init)
+        }
+        response = try await commands.splitBatch(request, metadata: metadata, options: options)
+      case .merge(let merges):
+        let request = Wire.MergeRequest.with {
+          $0.header = header
+          $0.merges = merges.map { merge in
+            .with {
+              $0.leftRouteID = merge.left.rawValue
+              $0.rightRouteID = merge.right.rawValue
+            }
+          }
+        }
+        response = try await commands.merge(request, metadata: metadata, options: options)
+      case .move(let routes, let group):
+        let request = Wire.MoveRequest.with {
+          $0.header = header
+          $0.routeIds = routes.map(\.rawValue)
+          $0.groupID = group.rawValue
+        }
+        response = try await commands.move(request, metadata: metadata, options: options)
+      case .setState(let routes, let state):
+        let request = Wire.SetStateRequest.with {
+          $0.header = header
+          $0.routeIds = routes.map(\.rawValue)
+          $0.state = Wire.RouteState(state)
+        }
+        response = try await commands.setState(request, metadata: metadata, options: options)
+      case .setAllowedRegions(let routes, let regions):
+        let request = Wire.SetAllowedRegionsRequest.with {
+          $0.header = header
+          $0.routeIds = routes.map(\.rawValue)
+          $0.regions = regions.map(\.name)
+        }
+        response = try await commands.setAllowedRegions(
+          request, metadata: metadata, options: options)
+      }
+      return try response.value()
+    }
+  }
+}
+
+extension Cadastre_V1_CommandResponse {
+  package init(_ receipt: CommandReceipt) {
+    self.init()
+    commandID = Data(receipt.command.bytes)
+    outcome =
+      switch receipt.outcome {
+      case .appended: .appended
+      case .alreadyDone: .alreadyDone
+      case .repeated: .repeated
+      }
+    position = receipt.position.rawValue
+    version = receipt.version.rawValue
+    newRouteIds = receipt.newRoutes.map(\.rawValue)
+  }
+
+  /// - Throws: ``MalformedMessage`` when the outcome is none that this version knows.
+  package func value() throws(MalformedMessage) -> CommandReceipt {
+    let outcome: CommandReceipt.Outcome =
+      switch self.outcome {
+      case .appended: .appended
+      case .alreadyDone: .alreadyDone
+      case .repeated: .repeated
+      case .unspecified, .UNRECOGNIZED:
+        throw MalformedMessage("outcome: \(self.outcome.rawValue) is none that is known here")
+      }
+    return CommandReceipt(
+      command: try fixed("command_id", commandID), outcome: outcome,
+      position: LogPosition(position), version: CatalogVersion(version),
+      newRoutes: newRouteIds.map(RouteID.init))
+  }
+}

@@ -1,0 +1,90 @@
+import Catalog
+import Foundation
+import GRPCCore
+import StateMachines
+import SwiftProtobuf
+
+/// A learner's question, and how far it has come itself.
+package struct FollowProgress: Hashable, Sendable {
+  /// Rising from 1; answered by number.
+  package var probe: UInt64
+  package var stored: LogPosition
+
+  package init(probe: UInt64, stored: LogPosition) {
+    self.probe = probe
+    self.stored = stored
+  }
+}
+
+extension NodeClient {
+  /// The node's whole state, at one position.
+  ///
+  /// - Parameter catalog: The catalog that it must be of; nil takes any.
+  /// - Throws: ``NodeError`` also when the state breaks off or contradicts itself.
+  package func fetchState(
+    of catalog: CatalogID?, deadline: Duration? = nil,
+    progress: @escaping @Sendable (_ routes: Int) -> Void = { _ in }
+  ) async throws(NodeError) -> (header: StateMachines.StateHeader, routes: [Route]) {
+    var request = Wire.FetchStateRequest()
+    if let catalog { request.catalogID = Data(catalog.bytes) }
+    let message = request
+    return try await calling(address) {
+      try await replication.fetchState(message, options: options(deadline)) { response in
+        var header: StateMachines.StateHeader?
+        var routes: [Route] = []
+        for try await message in response.messages {
+          switch message.kind {
+          case .header(let message):
+            header = try message.value()
+          case .chunk(let chunk):
+            for route in chunk.routes { routes.append(try route.value()) }
+            progress(routes.count)
+          case .end(let end):
+            guard let header, end.routeCount == UInt64(routes.count) else {
+              throw MalformedMessage(
+                "the state has \(routes.count) routes, its end speaks of \(end.routeCount)")
+            }
+            return (header, routes)
+          case nil:
+            break
+          }
+        }
+        throw NodeError(.unavailable, "the state broke off after \(routes.count) routes")
+      }
+    }
+  }
+
+  /// Follows the node's log after a position, for as long as the stream holds.
+  ///
+  /// - Parameters:
+  ///   - state: The last entry that the caller has, by its state.
+  ///   - questions: What is sent while following; its end ends the following.
+  ///   - body: Gets every message, in order.
+  package func follow(
+    after state: StateMachines.StateHeader?, region: String,
+    questions: AsyncStream<FollowProgress>,
+    _ body: @escaping @Sendable (Wire.FollowResponse) async throws -> Void
+  ) async throws(NodeError) {
+    let start = Wire.FollowRequest.with {
+      guard let state else { return $0.start.region = region }
+      $0.start.catalogID = Data(state.catalog.bytes)
+      $0.start.afterPosition = state.position.rawValue
+      $0.start.afterHash = Data(state.hash.bytes)
+      $0.start.region = region
+    }
+    try await calling(address) {
+      try await replication.follow(options: options(nil)) { writer in
+        try await writer.write(start)
+        for await question in questions {
+          try await writer.write(
+            .with {
+              $0.progress.probe = question.probe
+              $0.progress.storedPosition = question.stored.rawValue
+            })
+        }
+      } onResponse: { response in
+        for try await message in response.messages { try await body(message) }
+      }
+    }
+  }
+}

@@ -1,0 +1,123 @@
+import Catalog
+import GRPCCore
+
+/// What a watch tells, in order.
+package enum WatchEvent: Sendable {
+  /// The watch begins after `version`; with a `reset` drop what you have, a snapshot of that
+  /// version comes first. Says why.
+  case started(CatalogID, CatalogVersion, reset: String?)
+  /// Some of the routes of the snapshot, in key order; it is whole once its end has come.
+  case snapshot(CatalogVersion, [Route], end: SnapshotEnd?)
+  /// What one version changed.
+  case delta(RouteDelta)
+  /// Nothing has happened after this version that was not told.
+  case progress(ReadStamp)
+}
+
+/// What makes a snapshot whole.
+package struct SnapshotEnd: Hashable, Sendable {
+  /// How many routes it has in all.
+  package var routeCount: UInt64
+  /// The digest of the state.
+  package var digest: StateDigest
+
+  package init(routeCount: UInt64, digest: StateDigest) {
+    self.routeCount = routeCount
+    self.digest = digest
+  }
+}
+
+extension NodeClient {
+  /// Tells `body` every change after `version`, each version whole, once, in order. Runs until the
+  /// stream breaks, the task is cancelled or `body` throws; watch again from the last version that
+  /// was told.
+  ///
+  /// - Parameters:
+  ///   - version: What the caller has; nil asks for a snapshot first.
+  ///   - progress: How often to tell that nothing changed; nil leaves it to the node.
+  /// - Throws: ``NodeError`` when the stream ended; or what `body` throws.
+  package func watch(
+    from version: CatalogVersion?, progress: Duration? = nil, deadline: Duration? = nil,
+    _ body: @escaping @Sendable (WatchEvent) async throws -> Void
+  ) async throws {
+    var request = Wire.WatchRequest()
+    if let version { request.fromVersion = version.rawValue }
+    request.progressIntervalMs = progress?.wholeMilliseconds ?? 0
+    let address = address
+    try await watches.watch(request, options: options(deadline)) { response in
+      var reader = WatchReader()
+      // Only what the stream itself throws is the node's doing.
+      var messages = response.messages.makeAsyncIterator()
+      while let message = try await calling(address, { try await messages.next() }) {
+        for event in try reader.events(in: message) { try await body(event) }
+      }
+      throw NodeError(.unavailable, "\(address) ended the watch")
+    }
+  }
+}
+
+/// Makes events of a watch's messages; holds back a version until all of it is there.
+struct WatchReader {
+  private var version = CatalogVersion.zero
+  private var partial: Wire.VersionDelta?
+
+  init() {}
+
+  mutating func events(
+    in message: Wire.WatchResponse
+  ) throws(MalformedMessage) -> [WatchEvent] {
+    switch message.kind {
+    case .started(let started):
+      version = CatalogVersion(started.version)
+      return [
+        .started(
+          try fixed("catalog_id", started.catalogID), version,
+          reset: started.reset ? started.resetReason : nil)
+      ]
+    case .snapshot(let chunk):
+      let end: SnapshotEnd? =
+        chunk.last
+        ? SnapshotEnd(routeCount: chunk.routeCount, digest: try fixed("digest", chunk.digest))
+        : nil
+      return [.snapshot(CatalogVersion(chunk.version), try routes(chunk.routes), end: end)]
+    case .deltas(let batch):
+      var events: [WatchEvent] = []
+      for delta in batch.deltas {
+        if let whole = try whole(delta) { events.append(.delta(whole)) }
+      }
+      return events
+    case .progress(let progress):
+      return [.progress(progress.stamp.value)]
+    case nil:
+      // A kind of message that a later version knows.
+      return []
+    }
+  }
+
+  private mutating func whole(
+    _ delta: Wire.VersionDelta
+  ) throws(MalformedMessage) -> RouteDelta? {
+    guard delta.version == version.rawValue + 1 else {
+      throw MalformedMessage("version \(delta.version) came after version \(version)")
+    }
+    var whole = partial ?? delta
+    if partial != nil {
+      whole.removedIds += delta.removedIds
+      whole.upserted += delta.upserted
+    }
+    partial = delta.partial ? whole : nil
+    guard !delta.partial else { return nil }
+    let from = version
+    version = CatalogVersion(delta.version)
+    return RouteDelta(
+      from: from, to: version, removed: whole.removedIds.map(RouteID.init),
+      upserted: try routes(whole.upserted))
+  }
+
+  private func routes(_ routes: [Wire.Route]) throws(MalformedMessage) -> [Route] {
+    var values: [Route] = []
+    values.reserveCapacity(routes.count)
+    for route in routes { values.append(try route.value()) }
+    return values
+  }
+}

@@ -1,0 +1,99 @@
+import Catalog
+import GRPCCore
+import GRPCNIOTransportHTTP2Posix
+
+/// Calls a node: typed values in and out, ``NodeError`` where a call fails.
+///
+/// Each call may have a deadline, which travels with it; without one it waits for as long as the
+/// node takes. A call fails at once when the node cannot be reached.
+package final class NodeClient: Sendable {
+  package typealias Transport = HTTP2ClientTransport.Posix
+
+  /// The longest message, in bytes, that either side takes.
+  package static let maximumMessageByteCount = 16 << 20
+
+  package let address: NodeAddress
+  private let client: GRPCClient<Transport>
+
+  let reads: Cadastre_V1_CatalogReads.Client<Transport>
+  let commands: Cadastre_V1_CatalogCommands.Client<Transport>
+  let watches: Cadastre_V1_CatalogWatch.Client<Transport>
+  let replication: Cadastre_V1_Replication.Client<Transport>
+
+  /// Makes a client that connects once ``run()`` runs.
+  ///
+  /// - Throws: ``NodeError`` when the address is none that can be connected to.
+  package init(_ address: NodeAddress) throws(NodeError) {
+    self.address = address
+    do {
+      client = GRPCClient(
+        transport: try HTTP2ClientTransport.Posix(
+          target: address.target, transportSecurity: .plaintext,
+          config: .defaults { config in
+            config.backoff = .init(
+              initial: .milliseconds(50), max: .seconds(2), multiplier: 1.6, jitter: 0.2)
+          }))
+    } catch {
+      throw NodeError(.invalidArgument, "\(address) cannot be connected to: \(error)")
+    }
+    reads = .init(wrapping: client)
+    commands = .init(wrapping: client)
+    watches = .init(wrapping: client)
+    replication = .init(wrapping: client)
+  }
+
+  /// Keeps the connection until ``shutdown()`` or the task's cancellation.
+  package func run() async throws {
+    try await client.runConnections()
+  }
+
+  /// Takes no more calls, and lets ``run()`` return once those under way are done.
+  package func shutdown() { client.beginGracefulShutdown() }
+
+  /// Runs a client for as long as `body` takes.
+  package static func with<Result: Sendable>(
+    _ address: NodeAddress, _ body: @Sendable (NodeClient) async throws -> Result
+  ) async throws -> Result {
+    let client = try NodeClient(address)
+    return try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try await client.run() }
+      defer { group.cancelAll() }
+      return try await body(client)
+    }
+  }
+
+  func options(_ deadline: Duration?) -> CallOptions {
+    var options = CallOptions.defaults
+    options.timeout = deadline
+    options.waitForReady = false
+    options.maxRequestMessageBytes = Self.maximumMessageByteCount
+    options.maxResponseMessageBytes = Self.maximumMessageByteCount
+    return options
+  }
+}
+
+extension NodeAddress {
+  fileprivate var target: any ResolvableTarget {
+    let parts = host.split(separator: ".", omittingEmptySubsequences: false)
+    if parts.count == 4, parts.allSatisfy({ UInt8($0) != nil }) {
+      return .ipv4(address: host, port: port)
+    }
+    return host.contains(":") ? .ipv6(address: host, port: port) : .dns(host: host, port: port)
+  }
+}
+
+/// Runs a call and tells what went wrong in our words.
+func calling<Result>(
+  _ address: NodeAddress, isolation: isolated (any Actor)? = #isolation,
+  _ call: () async throws -> Result
+) async throws(NodeError) -> Result {
+  do {
+    return try await call()
+  } catch {
+    var failure = NodeError(any: error)
+    if failure.code == .unavailable, failure.detail == nil {
+      failure.message = "\(address) cannot be reached: \(failure.message)"
+    }
+    throw failure
+  }
+}

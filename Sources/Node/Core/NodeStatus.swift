@@ -1,0 +1,112 @@
+import Catalog
+import Foundation
+import SwiftProtobuf
+
+/// What a node is.
+package enum NodeRole: String, Sendable {
+  /// Decides commands and appends to the log.
+  case leader
+  /// Follows a leader's log, serves reads and forwards commands.
+  case learner
+}
+
+/// What a node is, and how far it has come.
+package struct NodeStatus: Sendable {
+  package var role: NodeRole
+  /// Empty where none was given.
+  package var region: String
+  package var catalog: CatalogID
+  package var stamp: ReadStamp
+  /// The last entry, and the first that the log still holds.
+  package var position: LogPosition
+  package var firstPosition: LogPosition
+  package var headHash: EntryHash
+  package var digest: StateDigest
+  package var lastTime: HybridTimestamp
+  package var routeCount: UInt64
+  /// The versions that listings and watches can still be served from.
+  package var oldestVersion: CatalogVersion
+  package var newestVersion: CatalogVersion
+  package var uptime: Duration
+  package var leaderAddress: String
+  /// nil at a leader.
+  package var learner: LearnerStatus?
+
+  package var version: CatalogVersion { stamp.version }
+}
+
+/// A learner's bond to its leader.
+package struct LearnerStatus: Hashable, Sendable {
+  /// Whether it is following right now.
+  package var isConnected = false
+  package var leaderPosition = LogPosition.zero
+  package var leaderVersion = CatalogVersion.zero
+  /// How many entries it lacks of what it last heard of.
+  package var lag: UInt64 = 0
+  /// Since the start.
+  package var resets: UInt64 = 0
+  package var reconnects: UInt64 = 0
+  /// What went wrong last; empty after it caught up again.
+  package var lastError = ""
+
+  package init() {}
+}
+
+extension Cadastre_V1_GetStatusResponse {
+  package init(_ status: NodeStatus) {
+    self.init()
+    role =
+      switch status.role {
+      case .leader: .leader
+      case .learner: .learner
+      }
+    region = status.region
+    catalogID = Data(status.catalog.bytes)
+    stamp = Wire.ReadStamp(status.stamp)
+    position = status.position.rawValue
+    firstPosition = status.firstPosition.rawValue
+    headHash = Data(status.headHash.bytes)
+    digest = Data(status.digest.bytes)
+    lastTime = status.lastTime.rawValue
+    routeCount = status.routeCount
+    oldestVersion = status.oldestVersion.rawValue
+    newestVersion = status.newestVersion.rawValue
+    uptimeMs = status.uptime.wholeMilliseconds
+    leaderAddress = status.leaderAddress
+    if let status = status.learner {
+      learner = .with {
+        $0.connected = status.isConnected
+        $0.leaderPosition = status.leaderPosition.rawValue
+        $0.leaderVersion = status.leaderVersion.rawValue
+        $0.lag = status.lag
+        $0.resets = status.resets
+        $0.reconnects = status.reconnects
+        $0.lastError = status.lastError
+      }
+    }
+  }
+
+  /// - Throws: ``MalformedMessage`` when an id, a hash or a digest has the wrong length.
+  package func value() throws(MalformedMessage) -> NodeStatus {
+    var bond: LearnerStatus?
+    if hasLearner {
+      var status = LearnerStatus()
+      status.isConnected = learner.connected
+      status.leaderPosition = LogPosition(learner.leaderPosition)
+      status.leaderVersion = CatalogVersion(learner.leaderVersion)
+      status.lag = learner.lag
+      status.resets = learner.resets
+      status.reconnects = learner.reconnects
+      status.lastError = learner.lastError
+      bond = status
+    }
+    return NodeStatus(
+      role: role == .leader ? .leader : .learner, region: region,
+      catalog: try fixed("catalog_id", catalogID), stamp: stamp.value,
+      position: LogPosition(position), firstPosition: LogPosition(firstPosition),
+      headHash: try fixed("head_hash", headHash), digest: try fixed("digest", digest),
+      lastTime: HybridTimestamp(lastTime), routeCount: routeCount,
+      oldestVersion: CatalogVersion(oldestVersion), newestVersion: CatalogVersion(newestVersion),
+      uptime: Duration(boundedMilliseconds: uptimeMs), leaderAddress: leaderAddress, learner: bond)
+  }
+}

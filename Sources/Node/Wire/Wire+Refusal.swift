@@ -1,0 +1,55 @@
+import Catalog
+import GRPCCore
+import StateMachines
+
+extension NodeError {
+  /// What a caller is told of a refused command.
+  ///
+  /// - Parameter current: The version of the catalog that refused.
+  package init(_ refusal: Refusal, current: CatalogVersion) {
+    self.init(refusal.status, reason: refusal.code, refusal.description) { detail in
+      detail.catalogVersion = current.rawValue
+      switch refusal {
+      case .staleVersion(_, let current, let newer):
+        detail.catalogVersion = current.rawValue
+        detail.newerRoutes = newer.map(Wire.Route.init)
+      case .splitKeyOutsideRoute(_, let named, let holder):
+        detail.newerRoutes = [Wire.Route(named)]
+        detail.holder = Wire.Route(holder)
+      case .notNeighbours(let left, let right, let between, let count):
+        detail.newerRoutes = [left, right].map(Wire.Route.init)
+        detail.between = between.map(Wire.Route.init)
+        detail.truncated = count > between.count
+      case .differentGroups(let left, let right), .differentRegions(let left, let right):
+        detail.newerRoutes = [left, right].map(Wire.Route.init)
+      case .routeNotActive(let route):
+        detail.newerRoutes = [Wire.Route(route)]
+      case .notBootstrapped, .alreadyBootstrapped, .firstRouteNotAtLeastKey,
+        .bootstrapNotAscending, .emptyBatch, .batchTooLarge, .actorTooLong, .reasonTooLong,
+        .entryTooLong, .notEncodable, .versionInFuture, .noSuchRoute, .routeGone,
+        .routeIDsExhausted, .mergeWithItself:
+        break
+      }
+    }
+  }
+}
+
+extension Refusal {
+  /// The status that a caller gets: what kind of thing to do about it.
+  fileprivate var status: RPCError.Code {
+    switch self {
+    case .firstRouteNotAtLeastKey, .bootstrapNotAscending, .emptyBatch, .batchTooLarge,
+      .actorTooLong, .reasonTooLong, .entryTooLong, .notEncodable, .mergeWithItself:
+      .invalidArgument
+    case .noSuchRoute, .routeGone:
+      .notFound
+    case .staleVersion:
+      .aborted
+    case .routeIDsExhausted:
+      .resourceExhausted
+    case .notBootstrapped, .alreadyBootstrapped, .versionInFuture, .routeNotActive,
+      .splitKeyOutsideRoute, .notNeighbours, .differentGroups, .differentRegions:
+      .failedPrecondition
+    }
+  }
+}
