@@ -1,0 +1,80 @@
+import Catalog
+import Replay
+import StateMachines
+
+/// What commands ask of a catalog, be it a folder that this process opened or a server.
+///
+/// Every call throws ``Problem``.
+protocol CatalogConnection: Sendable {
+  /// The route of each key, all at one version, in the order of the keys.
+  func resolve(_ keys: [Key], demand: ReadDemand) async throws -> ResolvedKeys
+
+  /// At most `limit` routes.
+  func routes(_ selection: RouteSelector, limit: Int, demand: ReadDemand) async throws
+    -> RouteListing
+
+  func status() async throws -> CatalogStatus
+
+  func submit(_ command: Command) async throws -> CommandReceipt
+
+  /// Hands every change after `version` to `body`, in order, until that says false or the task is
+  /// cancelled; from now on where no version is given.
+  func watch(
+    after version: CatalogVersion?, _ body: @escaping @Sendable (WatchUpdate) throws -> Bool
+  ) async throws
+
+  /// Lets go of the folder or the connection.
+  func close() async
+}
+
+extension ReadOptions {
+  var demand: ReadDemand {
+    ReadDemand(minimumVersion: minVersion ?? .zero, maximumStaleness: maxStaleness)
+  }
+}
+
+extension ReadStamp {
+  /// The stamp's fields, as `--json` writes them.
+  var fields: [(name: String, value: JSON)] {
+    [
+      ("version", JSON(version)),
+      ("served_at_ms", .number(servedAtMilliseconds)),
+      ("staleness_ms", JSON(staleness?.wholeMilliseconds)),
+    ]
+  }
+}
+
+struct ResolvedKeys: Sendable {
+  var stamp: ReadStamp
+  var routes: [Route]
+}
+
+struct RouteListing: Sendable {
+  var stamp: ReadStamp
+  var routes: [Route]
+  /// Whether there are more than the limit let through.
+  var hasMore: Bool
+}
+
+/// What a follower of changes hears.
+enum WatchUpdate: Sendable {
+  /// Changes after this version follow.
+  case started(CatalogVersion)
+  /// The asked version is not retained any more: these are the routes as they are.
+  case reset(CatalogVersion, routeCount: UInt64, digest: StateDigest?, reason: String)
+  case delta(RouteDelta)
+}
+
+/// How far a catalog has come, at the place that was asked.
+struct CatalogStatus: Sendable {
+  var catalog: CatalogID
+  var version: CatalogVersion
+  var position: LogPosition
+  var firstPosition: LogPosition
+  var routeCount: UInt64
+  var digest: StateDigest
+  var headHash: EntryHash
+  var lastTime: HybridTimestamp
+  /// Facts that only one kind of place knows: for people, and as fields.
+  var more: [(label: String, text: String, name: String, value: JSON)] = []
+}

@@ -1,0 +1,191 @@
+import ArgumentParser
+import Catalog
+import StateMachines
+
+struct ImportCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "import",
+    abstract: "Cut the first routes of a catalog from a file of keys.",
+    discussion: """
+      The file has a key on each line; what follows a tab names the key's owner. It may be \
+      compressed with gzip. Keys are sorted, and repeated ones dropped, where needed. A route \
+      starts at every Nth key, the first one at the least key, so that the routes hold the whole \
+      keyspace. The catalog must be empty; the folder is made if there is none. All routes are \
+      one entry of the log: the import is there whole, or not at all.
+
+      Examples:
+        cadastre import keys.tsv.gz --log ./catalog --every 10
+        cadastre import keys.txt --groups-by round-robin --groups 64 --log ./catalog --dry-run
+      """)
+
+  enum Grouping: String, ExpressibleByArgument, CaseIterable {
+    case package
+    case roundRobin = "round-robin"
+  }
+
+  @Argument(help: ArgumentHelp("The file of keys; - is standard input.", valueName: "file"))
+  var file: String
+
+  @OptionGroup var folder: FolderOptions
+
+  @Option(help: ArgumentHelp("Start a route at every Nth key.", valueName: "n"))
+  var every = 10
+
+  @Option(
+    help: ArgumentHelp(
+      "Which group gets a route.",
+      discussion:
+        "package: a group for each distinct owner of a route's first key, numbered by name; "
+        + "round-robin: groups 1 to --groups in turn."))
+  var groupsBy = Grouping.package
+
+  @Option(help: ArgumentHelp("How many groups, for round-robin.", valueName: "n"))
+  var groups: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "The regions where the routes may live, with commas between. Default: any.",
+      valueName: "regions"),
+    transform: parseRegions)
+  var regions: [Region] = []
+
+  @Flag(help: "Keys use the escapes \\xNN and \\\\; else a line's bytes are the key.")
+  var escaped = false
+
+  @Flag(help: "Read and cut, and say what would be; write nothing.")
+  var dryRun = false
+
+  @OptionGroup var author: AuthorOptions
+  @OptionGroup var output: OutputOptions
+
+  func validate() throws {
+    if every < 1 { throw ValidationError("--every must be above 0") }
+    if let groups, groups < 1 { throw ValidationError("--groups must be above 0") }
+    if (groups != nil) != (groupsBy == .roundRobin) {
+      throw ValidationError("--groups N goes with --groups-by round-robin, and only with it")
+    }
+    if !dryRun { _ = try folder.folder() }
+  }
+
+  func run() async throws {
+    let start = ContinuousClock.now
+    // The folder first: it is a pity to read a million keys and then find it taken.
+    let local = dryRun ? nil : try LocalCatalog.openEmpty(folder: try folder.folder())
+    do {
+      let (keys, tidying, emptyLines) = try readKeys()
+      let cut = try cut(keys)
+      var summary = ImportSummary(
+        keys: keys.count, tidying: tidying, emptyLines: emptyLines, routes: cut.routeCount,
+        groups: cut.groupCount)
+      if let local {
+        let progress = ProgressBar("appending", unit: "routes", total: UInt64(cut.routeCount))
+        progress.update(0)
+        let receipt = try await local.submit(command(cut))
+        progress.finish()
+        summary.written = .init(
+          outcome: receipt.outcome, position: receipt.position, version: receipt.version,
+          digest: local.state.digest)
+      }
+      await local?.close()
+      let elapsed = ContinuousClock.now - start
+      output.write(summary.json(elapsed), else: summary.text(elapsed))
+    } catch {
+      await local?.close()
+      throw error
+    }
+  }
+
+  private func readKeys() throws -> (KeyList, KeyList.Tidying, Int) {
+    let progress = ProgressBar("reading", unit: "keys", total: nil)
+    defer { progress.finish() }
+    let reader = try KeyFileReader.read(path: file, escaped: escaped) { count in
+      try Task.checkCancellation()
+      progress.update(count)
+    }
+    var keys = reader.keys
+    guard !keys.isEmpty else {
+      throw Problem(
+        .usage, code: "bad-input", "\(file) holds no keys", help: "give a file with a key a line")
+    }
+    let tidying = keys.tidy()
+    if tidying.sorted { output.note("the keys were not in order: sorted them") }
+    if tidying.duplicates > 0 {
+      output.note("dropped \(grouped(tidying.duplicates)) keys that were there before")
+    }
+    return (keys, tidying, reader.emptyLines)
+  }
+
+  private func cut(_ keys: KeyList) throws -> CatalogCut {
+    let progress = ProgressBar("cutting", unit: "keys", total: UInt64(keys.count))
+    defer { progress.finish() }
+    let grouping: CatalogCut.Grouping =
+      switch groupsBy {
+      case .package: .byOwner
+      case .roundRobin: .roundRobin(groups ?? 1)
+      }
+    return CatalogCut(of: keys, every: every, grouping: grouping, progress: progress.update)
+  }
+
+  private func command(_ cut: CatalogCut) -> Command {
+    let seeds = zip(cut.starts, cut.groups).map {
+      RouteSeedRequest(start: $0, group: $1, allowedRegions: regions)
+    }
+    return Command(
+      id: .random(), actor: author.actorOrUser,
+      reason: author.reason.isEmpty ? "import of \(abbreviated(file))" : author.reason,
+      change: .bootstrap(seeds))
+  }
+}
+
+/// What an import did.
+private struct ImportSummary {
+  struct Written {
+    var outcome: CommandReceipt.Outcome
+    var position: LogPosition
+    var version: CatalogVersion
+    var digest: StateDigest
+  }
+
+  var keys: Int
+  var tidying: KeyList.Tidying
+  var emptyLines: Int
+  var routes: Int
+  var groups: Int
+  /// Nil after a dry run.
+  var written: Written?
+
+  func json(_ elapsed: Duration) -> JSON {
+    [
+      "dry_run": .bool(written == nil),
+      "keys": JSON(keys),
+      "sorted": .bool(tidying.sorted),
+      "duplicates": JSON(tidying.duplicates),
+      "empty_lines": JSON(emptyLines),
+      "routes": JSON(routes),
+      "groups": JSON(groups),
+      "outcome": JSON(written?.outcome.name),
+      "position": JSON(written?.position.rawValue),
+      "version": JSON(written?.version.rawValue),
+      "digest": JSON(written?.digest.description),
+      "seconds": .decimal(elapsed.inSeconds),
+    ]
+  }
+
+  func text(_ elapsed: Duration) -> String {
+    var facts = FactList()
+    facts.add("keys read", grouped(keys))
+    if emptyLines > 0 { facts.add("empty lines", "\(grouped(emptyLines)), passed over") }
+    facts.add("routes", grouped(routes))
+    facts.add("groups", grouped(groups))
+    if let written {
+      if written.outcome != .appended { facts.add("outcome", "the catalog already was so") }
+      facts.add("version", written.version)
+      facts.add("position", written.position)
+      facts.add("digest", written.digest)
+    } else {
+      facts.add("written", "nothing: this was a dry run")
+    }
+    facts.add("seconds", String((elapsed.inSeconds * 100).rounded() / 100))
+    return facts.text(style: StandardStream.output.style)
+  }
+}

@@ -1,0 +1,166 @@
+import ArgumentParser
+import Catalog
+import Foundation
+import StateMachines
+
+/// How a command writes what it found.
+struct OutputOptions: ParsableArguments {
+  @Flag(help: "Write JSON instead of tables, errors too (those to standard error).")
+  var json = false
+
+  /// Writes `json` where that was asked for, else `text`.
+  func write(_ json: @autoclosure () -> JSON, else text: @autoclosure () -> String) {
+    if self.json {
+      StandardStream.output.writeLine(json().description)
+    } else {
+      StandardStream.output.write(text())
+      StandardStream.output.flush()
+    }
+  }
+
+  /// Writes a note for people to standard error; none with `--json`.
+  func note(_ text: @autoclosure () -> String) {
+    if !json { StandardStream.error.writeLine(text()) }
+  }
+}
+
+/// Which catalog a command is about.
+struct CatalogOptions: ParsableArguments {
+  static let serverVariable = "CADASTRE_SERVER"
+  static let logVariable = "CADASTRE_LOG"
+
+  @Option(
+    name: .customLong("log"),
+    help: ArgumentHelp(
+      "A log's folder, opened by this process.",
+      discussion: "Default: $CADASTRE_LOG, where neither --log nor --server is given.",
+      valueName: "dir"))
+  var logFolder: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "A server to ask.",
+      discussion: "Default: $CADASTRE_SERVER, where neither --log nor --server is given.",
+      valueName: "host:port"),
+    transform: parseAddress)
+  var server: NodeAddress?
+
+  mutating func validate() throws {
+    if logFolder != nil, server != nil {
+      throw ValidationError("--log and --server exclude each other: give one")
+    }
+  }
+
+  enum Place: Hashable, Sendable {
+    case folder(String)
+    case server(NodeAddress)
+  }
+
+  /// The place that was named, by option or else by environment, the server before the folder.
+  func place(
+    environment: [String: String] = ProcessInfo.processInfo.environment
+  ) throws -> Place {
+    if let server { return .server(server) }
+    if let logFolder { return .folder(logFolder) }
+    if let address = environment[Self.serverVariable], !address.isEmpty {
+      return .server(try parseAddress(address))
+    }
+    if let folder = environment[Self.logVariable], !folder.isEmpty { return .folder(folder) }
+    throw ValidationError(
+      "no catalog is named: give --log DIR or --server HOST:PORT, or set \(Self.logVariable) or "
+        + "\(Self.serverVariable)")
+  }
+}
+
+/// A log's folder, for commands that need the log itself.
+struct FolderOptions: ParsableArguments {
+  @Option(
+    name: .customLong("log"),
+    help: ArgumentHelp("The log's folder. Default: $CADASTRE_LOG.", valueName: "dir"))
+  var logFolder: String?
+
+  func folder(environment: [String: String] = ProcessInfo.processInfo.environment) throws -> String
+  {
+    if let logFolder { return logFolder }
+    if let folder = environment[CatalogOptions.logVariable], !folder.isEmpty { return folder }
+    throw ValidationError("no log is named: give --log DIR, or set \(CatalogOptions.logVariable)")
+  }
+}
+
+/// What a read demands of the state that answers it.
+struct ReadOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Answer from this catalog version or a later one.",
+      discussion: "Pass on the version that a write printed, to read your own write anywhere.",
+      valueName: "version"),
+    transform: parseVersion)
+  var minVersion: CatalogVersion?
+
+  @Option(
+    help: ArgumentHelp(
+      "Answer from a state that was the leader's newest at most so long ago, as 500ms or 3s.",
+      valueName: "duration"),
+    transform: parseDuration)
+  var maxStaleness: Duration?
+}
+
+/// What every write has.
+struct WriteOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "The command's own id, 32 hexadecimal digits.",
+      discussion:
+        "A command that is sent again under its id is carried out once. Default: a random one.",
+      valueName: "hex"),
+    transform: parseCommandID)
+  var commandID: CommandID?
+
+  @Option(
+    help: ArgumentHelp(
+      "Refuse when a named route changed after this version.", valueName: "version"),
+    transform: parseVersion)
+  var expectedVersion: CatalogVersion?
+
+  @OptionGroup var author: AuthorOptions
+
+  /// The command that makes `change`.
+  func command(_ change: RouteChange) throws -> Command {
+    Command(
+      id: commandID ?? .random(), expectedVersion: expectedVersion, actor: author.actorOrUser,
+      reason: author.reason, change: change)
+  }
+}
+
+/// Who changes the catalog, and why: kept in the log.
+struct AuthorOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("Who asks; kept in the log. Default: $USER.", valueName: "name"))
+  var actor: String?
+
+  @Option(help: ArgumentHelp("Why; kept in the log.", valueName: "text"))
+  var reason = ""
+
+  mutating func validate() throws {
+    for (name, text) in [("--actor", actor ?? ""), ("--reason", reason)]
+    where text.utf8.count > LogEntry.maximumTextByteCount {
+      throw ValidationError(
+        "\(name) has \(text.utf8.count) bytes: at most \(LogEntry.maximumTextByteCount) are kept")
+    }
+  }
+
+  var actorOrUser: String {
+    actor ?? ProcessInfo.processInfo.environment["USER"].map {
+      String($0.prefix(LogEntry.maximumTextByteCount / 4))
+    } ?? "unknown"
+  }
+}
+
+extension CommandID {
+  /// An id that nobody else draws.
+  static func random() -> CommandID {
+    var generator = SystemRandomNumberGenerator()
+    var bytes: [UInt8] = []
+    while bytes.count < byteCount { bytes.append(.random(in: .min ... .max, using: &generator)) }
+    return CommandID(bytes: bytes) ?? .random()
+  }
+}

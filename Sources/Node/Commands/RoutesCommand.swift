@@ -1,0 +1,98 @@
+import ArgumentParser
+import Catalog
+
+struct RoutesCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "routes",
+    abstract: "List routes: all, those of a span, of a group, or by id.",
+    discussion: """
+      Examples:
+        cadastre routes --log ./catalog
+        cadastre routes --span usr/lib usr/lic --all --json --server host:4711
+        cadastre routes --group 12 --limit 20 --log ./catalog
+        cadastre routes --id 1 --id 2 --log ./catalog
+      """)
+
+  @Option(
+    parsing: .upToNextOption,
+    help: ArgumentHelp(
+      "The routes that overlap a span: its first key, and the first key past it.",
+      discussion: "With one key, the span reaches to the end of the keyspace.", valueName: "key"),
+    transform: parseKey)
+  var span: [Key] = []
+
+  @Option(
+    help: ArgumentHelp("The routes of a group, by id.", valueName: "id"), transform: parseGroupID)
+  var group: GroupID?
+
+  @Option(
+    name: .customLong("id"), help: ArgumentHelp("The route with this id.", valueName: "id"),
+    transform: parseRouteID)
+  var ids: [RouteID] = []
+
+  @Option(help: ArgumentHelp("List at most so many routes.", valueName: "n"))
+  var limit = 100
+
+  @Flag(help: "List them all, however many.")
+  var all = false
+
+  @OptionGroup var catalog: CatalogOptions
+  @OptionGroup var read: ReadOptions
+  @OptionGroup var output: OutputOptions
+
+  func validate() throws {
+    let selectors = [!span.isEmpty, group != nil, !ids.isEmpty].filter { $0 }.count
+    if selectors > 1 { throw ValidationError("--span, --group and --id exclude each other") }
+    if span.count > 2 { throw ValidationError("--span takes two keys: \(span.count) were given") }
+    if limit < 1 { throw ValidationError("--limit must be above 0; --all lists every route") }
+    _ = try selection()
+  }
+
+  private func selection() throws -> RouteSelector {
+    if !ids.isEmpty { return .ids(ids) }
+    if let group { return .group(group) }
+    guard let lower = span.first else { return .span(.all) }
+    do {
+      return .span(try KeySpan(lower, span.count > 1 ? span[1] : nil))
+    } catch {
+      throw ValidationError(error.description)
+    }
+  }
+
+  func run() async throws {
+    let selection = try selection()
+    let demand = read.demand
+    let limit = all ? Int.max : limit
+    let listing = try await catalog.withCatalog(for: .reading) {
+      try await $0.routes(selection, limit: limit, demand: demand)
+    }
+    if case .ids(let wanted) = selection {
+      let missing = Set(wanted).subtracting(listing.routes.map(\.id)).sorted()
+      guard missing.isEmpty else {
+        throw Problem(
+          .notFound, code: "no-such-route",
+          "no route has the id \(missing.map(\.description).joined(separator: ", "))",
+          help: "`cadastre log --events` tells what became of a route that is no more",
+          details: [
+            ("routes", .array(missing.map { JSON($0) })), ("version", JSON(listing.stamp.version)),
+          ])
+      }
+    }
+    if output.json {
+      // Written route by route: the text of a million of them need not be held at once.
+      let head = JSON.object(listing.stamp.fields + [("more", .bool(listing.hasMore))])
+      StandardStream.output.write(String(head.description.dropLast()) + ",\"routes\":[")
+      for (index, route) in listing.routes.enumerated() {
+        StandardStream.output.write((index > 0 ? "," : "") + route.json.description)
+      }
+      StandardStream.output.writeLine("]}")
+    } else {
+      var table = TextTable.routes()
+      for route in listing.routes { table.add(route) }
+      StandardStream.output.write(table.text(style: StandardStream.output.style))
+      let count = grouped(listing.routes.count) + (listing.routes.count == 1 ? " route" : " routes")
+      StandardStream.output.writeLine(
+        "\(count)\(listing.hasMore ? " shown, there are more (--all)" : ""), \(listing.stamp.text)")
+    }
+  }
+}

@@ -1,0 +1,149 @@
+import Catalog
+import Foundation
+import StateMachines
+import SwiftProtobuf
+import Synchronization
+
+/// A catalog at a server.
+struct ServerCatalog: CatalogConnection {
+  /// How many keys a server resolves in one call.
+  private static let maximumKeyCount = 10_000
+  /// How many routes are asked for at a time.
+  private static let pageSize = 5_000
+  /// How long a call may take: a node that cannot meet a read's demand waits for less.
+  private static let deadline: Duration = .seconds(30)
+
+  let client: NodeClient
+
+  func resolve(_ keys: [Key], demand: ReadDemand) async throws -> ResolvedKeys {
+    guard keys.count <= Self.maximumKeyCount else {
+      throw Problem(
+        .usage, code: "bad-input",
+        "\(grouped(keys.count)) keys are too many to be answered from one version",
+        help: "give a server at most \(grouped(Self.maximumKeyCount)) at a time")
+    }
+    let answer = try await client.resolveRoutes(keys, demand: demand, deadline: Self.deadline)
+    return ResolvedKeys(stamp: answer.stamp, routes: answer.value)
+  }
+
+  func routes(
+    _ selector: RouteSelector, limit: Int, demand: ReadDemand
+  ) async throws -> RouteListing {
+    var routes: [Route] = []
+    var token: Data?
+    while true {
+      let wanted = min(Self.pageSize, limit - routes.count)
+      let (page, next) = try await client.listRoutes(
+        selector, pageSize: wanted, after: token, demand: demand, deadline: Self.deadline)
+      routes += page.value
+      if next == nil || routes.count >= limit {
+        return RouteListing(stamp: page.stamp, routes: routes, hasMore: next != nil)
+      }
+      token = next
+    }
+  }
+
+  func status() async throws -> CatalogStatus {
+    CatalogStatus(try await client.status(deadline: Self.deadline))
+  }
+
+  func submit(_ command: Command) async throws -> CommandReceipt {
+    try await client.submit(command, deadline: Self.deadline)
+  }
+
+  func watch(
+    after version: CatalogVersion?, _ body: @escaping @Sendable (WatchUpdate) throws -> Bool
+  ) async throws {
+    struct Enough: Error {}
+    let start: CatalogVersion
+    if let version {
+      start = version
+    } else {
+      start = try await client.status(deadline: Self.deadline).version
+    }
+    let resetReason = Mutex("")
+    do {
+      try await client.watch(from: start) { event in
+        let update: WatchUpdate
+        switch event {
+        case .started(_, let version, reset: nil): update = .started(version)
+        case .started(_, _, reset: .some(let reason)):
+          return resetReason.withLock { $0 = reason }
+        case .snapshot(_, _, end: nil), .progress: return
+        case .snapshot(let version, _, end: .some(let end)):
+          update = .reset(
+            version, routeCount: end.routeCount, digest: end.digest,
+            reason: resetReason.withLock { $0 })
+        case .delta(let delta): update = .delta(delta)
+        }
+        guard try body(update) else { throw Enough() }
+      }
+    } catch is Enough {
+      // The caller has seen what it wanted to see.
+    }
+  }
+
+  func close() async {}
+}
+
+extension NodeClient {
+  /// The routes of `keys`, in their order, all at one version.
+  func resolveRoutes(
+    _ keys: [Key], demand: ReadDemand, deadline: Duration?
+  ) async throws(NodeError) -> Answer<[Route]> {
+    let request = Wire.ResolveBatchRequest.with {
+      $0.keys = keys.map { Data($0.bytes) }
+      $0.includeRoutes = true
+      $0.demand = Wire.ReadDemand(demand)
+    }
+    return try await calling(address) {
+      let response = try await reads.resolveBatch(request, options: options(deadline))
+      var routes: [UInt64: Route] = [:]
+      for route in response.routes { routes[route.id] = try route.value() }
+      let found = response.routeIds.compactMap { routes[$0] }
+      guard found.count == keys.count else {
+        throw MalformedMessage("the answer has not one route for each key")
+      }
+      return Answer(found, response.stamp.value)
+    }
+  }
+}
+
+extension CatalogStatus {
+  /// What a server says of itself.
+  init(_ status: NodeStatus) {
+    self.init(
+      catalog: status.catalog, version: status.version, position: status.position,
+      firstPosition: status.firstPosition, routeCount: status.routeCount, digest: status.digest,
+      headHash: status.headHash, lastTime: status.lastTime)
+    add("role", status.role.rawValue, "role", .string(status.role.rawValue))
+    add("region", status.region.isEmpty ? "none" : status.region, "region", .string(status.region))
+    add("leader", status.leaderAddress, "leader_address", .string(status.leaderAddress))
+    add(
+      "retained", "versions \(status.oldestVersion) to \(status.newestVersion)", "oldest_version",
+      JSON(status.oldestVersion))
+    let uptime = status.uptime.wholeMilliseconds
+    add("up for", "\(grouped(uptime / 1000)) s", "uptime_ms", .number(uptime))
+    let staleness = status.stamp.staleness?.wholeMilliseconds
+    guard let learner = status.learner else { return }
+    add(
+      "staleness", staleness.map { "\(grouped($0)) ms at most" } ?? "unknown", "staleness_ms",
+      JSON(staleness))
+    add(
+      "following", learner.isConnected ? "yes" : "no: \(learner.lastError)", "learner",
+      [
+        "connected": .bool(learner.isConnected),
+        "leader_position": JSON(learner.leaderPosition),
+        "leader_version": JSON(learner.leaderVersion),
+        "lag": .number(learner.lag),
+        "resets": .number(learner.resets),
+        "reconnects": .number(learner.reconnects),
+        "last_error": .string(learner.lastError),
+      ])
+    add("lag", "\(grouped(learner.lag)) entries", "lag", .number(learner.lag))
+  }
+
+  private mutating func add(_ label: String, _ text: String, _ name: String, _ value: JSON) {
+    more.append((label, text, name, value))
+  }
+}

@@ -1,0 +1,54 @@
+import ArgumentParser
+import Catalog
+
+struct StatusCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "status",
+    abstract: "Say how far a catalog has come, here or at a server.",
+    discussion: """
+      Two nodes that show the same version show the same digest, or one of them is wrong.
+
+      Examples:
+        cadastre status --log ./catalog
+        cadastre status --json --server host:4711
+      """)
+
+  @OptionGroup var catalog: CatalogOptions
+  @OptionGroup var output: OutputOptions
+
+  func run() async throws {
+    let status = try await catalog.withCatalog(for: .reading) { try await $0.status() }
+    output.write(status.json, else: status.text(style: StandardStream.output.style))
+  }
+}
+
+extension CatalogStatus {
+  /// The status as `--json` writes it.
+  var json: JSON {
+    var fields: [(name: String, value: JSON)] = [
+      ("catalog", .string(catalog.description)),
+      ("version", JSON(version)),
+      ("position", JSON(position)),
+      ("first_position", JSON(firstPosition)),
+      ("routes", .number(routeCount)),
+      ("digest", .string(digest.description)),
+      ("head_hash", .string(headHash.description)),
+    ]
+    fields += JSON.fields("last_time", lastTime)
+    return .object(fields + more.map { ($0.name, $0.value) })
+  }
+
+  /// The status for people.
+  func text(style: TerminalStyle) -> String {
+    var facts = FactList()
+    facts.add("catalog", catalog)
+    facts.add("version", version)
+    facts.add("position", "\(position) (the log starts at \(firstPosition))")
+    facts.add("last change", position == .zero ? "none yet" : lastTime.text + " UTC")
+    facts.add("routes", grouped(routeCount))
+    facts.add("digest", digest)
+    facts.add("head hash", headHash)
+    for fact in more { facts.add(fact.label, fact.text) }
+    return facts.text(style: style)
+  }
+}

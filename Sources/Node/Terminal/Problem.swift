@@ -1,0 +1,40 @@
+/// Why `cadastre` could not do what it was asked: what a person reads, and what a script tests.
+package struct Problem: Error, Sendable {
+  package var status: ExitStatus
+  /// A stable name for scripts, in lower case with hyphens.
+  package var code: String
+  /// What is wrong, without a full stop.
+  package var message: String
+  /// What to do about it.
+  package var help: String?
+  /// What a script needs to go on, as the current version after a stale one.
+  package var details: [(name: String, value: JSON)]
+
+  package init(
+    _ status: ExitStatus, code: String, _ message: String, help: String? = nil,
+    details: [(name: String, value: JSON)] = []
+  ) {
+    self.status = status
+    self.code = code
+    self.message = message
+    self.help = help
+    self.details = details
+  }
+
+  /// The lines for people: `error: …` and, where there is a remedy, `help: …`.
+  package var text: String {
+    "error: \(message)\n" + (help.map { "help: \($0)\n" } ?? "")
+  }
+
+  /// The document that `--json` writes to standard error instead of ``text``.
+  package var json: JSON {
+    var fields: [(name: String, value: JSON)] = [
+      ("code", .string(code)),
+      ("message", .string(message)),
+      ("help", .init(help)),
+      ("exit_status", .number(UInt64(status.rawValue))),
+    ]
+    if !details.isEmpty { fields.append(("details", .object(details))) }
+    return .object([("error", .object(fields))])
+  }
+}
