@@ -55,6 +55,11 @@ package struct CatalogHistory: Sendable {
     offset(of: version).map { self[$0].table }
   }
 
+  /// A version with the events that made it; nil when it is not retained, or not made yet. O(1).
+  package func version(_ version: CatalogVersion) -> Version? {
+    offset(of: version).map { self[$0] }
+  }
+
   /// What changed from the version before to this one; nil unless both are retained.
   /// O(*e* log *n*) for *e* events.
   package func delta(to version: CatalogVersion) -> RouteDelta? {

@@ -1,0 +1,271 @@
+import Catalog
+import StateMachines
+import Synchronization
+
+/// A catalog on disk and in memory: the log, the state that it makes, the recent versions, and the
+/// one thread that writes.
+///
+/// Nothing is visible in ``current``, and nobody has an answer, before it is durable. All of it may
+/// be used from any thread.
+package final class CatalogStore: Sendable {
+  package let folder: String
+  package let role: StoreRole
+  private let log: EventLog
+  private let writer: StoreWriter
+  private let thread: WorkerThread
+
+  /// Opens the log of `folder` for writing and replays it into memory.
+  ///
+  /// A log that is damaged past its beginning is opened all the same: ``current`` is then the state
+  /// before the damage, ``condition`` says what is wrong, and nothing is written.
+  ///
+  /// - Parameters:
+  ///   - catalog: Whose log it must be; nil takes any.
+  ///   - wallMilliseconds: The wall clock, in milliseconds since 1970. Called by the writer thread.
+  ///   - progress: Told how far the replay has come.
+  /// - Throws: ``StoreError``.
+  package static func open(
+    folder: String, catalog: CatalogID? = nil, options: StoreOptions = StoreOptions(),
+    wallMilliseconds: @escaping @Sendable () -> UInt64,
+    progress: ((ReplayProgress) -> Void)? = nil
+  ) throws(StoreError) -> CatalogStore {
+    let log = try EventLog.open(
+      folder: folder, mode: .readWrite, catalog: catalog, options: options.log)
+    return try CatalogStore(
+      log, options: options, wallMilliseconds: wallMilliseconds, progress: progress)
+  }
+
+  /// Makes a store without entries; the folder too where there is none.
+  ///
+  /// - Throws: ``StoreError/logExists(folder:)`` when there is one already.
+  package static func create(
+    folder: String, catalog: CatalogID, options: StoreOptions = StoreOptions(),
+    wallMilliseconds: @escaping @Sendable () -> UInt64
+  ) throws(StoreError) -> CatalogStore {
+    let log = try EventLog.create(folder: folder, catalog: catalog, options: options.log)
+    return try CatalogStore(
+      log, options: options, wallMilliseconds: wallMilliseconds, progress: nil)
+  }
+
+  private init(
+    _ log: EventLog, options: StoreOptions, wallMilliseconds: @escaping @Sendable () -> UInt64,
+    progress: ((ReplayProgress) -> Void)?
+  ) throws(StoreError) {
+    var state = try log.start()
+    var history = CatalogHistory(from: state.routes, capacity: options.historyCapacity)
+    var replayer = Replayer(log)
+    replayer.onProgress = progress
+    var failure: StoreError?
+    do {
+      // Tables of long ago are not worth their memory.
+      let end = try log.tail().position
+      let recent = UInt64(options.historyCapacity)
+      if end.rawValue > recent {
+        try replayer.replay(onto: &state, through: LogPosition(end.rawValue - recent))
+        history = CatalogHistory(from: state.routes, capacity: options.historyCapacity)
+      }
+      replayer.onEntry = { state, entry in
+        guard state.version > history.newest else { return }
+        history.append(state.routes, events: entry.events)
+      }
+      try replayer.replay(onto: &state)
+    } catch {
+      failure = error
+    }
+    folder = log.folder
+    role = options.role
+    self.log = log
+    let writer = StoreWriter(
+      log: log, published: Published(state, history: history), failure: failure,
+      options: options, wallMilliseconds: wallMilliseconds)
+    self.writer = writer
+    thread = try WorkerThread(name: "catalog-writer") { writer.run() }
+  }
+
+  deinit {
+    writer.close()
+    // The last reference may be the one that a completion held, on the thread itself.
+    if !thread.isCurrent { thread.join() }
+    log.releaseForWriting()
+  }
+
+  /// Finishes what waits, stops the writer and lets others write the folder. Reads go on to work.
+  /// Again: a no-op. Blocks.
+  ///
+  /// - Precondition: Not called from a completion.
+  package func close() {
+    precondition(!thread.isCurrent, "a completion cannot wait for its own thread")
+    writer.close()
+    thread.join()
+    log.releaseForWriting()
+  }
+}
+
+// MARK: Reading
+
+extension CatalogStore {
+  package var catalog: CatalogID { log.catalog }
+
+  /// The last durable state. O(1).
+  package var current: CatalogState { writer.published.current }
+
+  /// Why the store takes no more writes; nil as long as it does.
+  package var condition: StoreError? { writer.reasonForRefusal }
+
+  /// The versions that ``table(at:)`` knows.
+  package var retainedVersions: ClosedRange<CatalogVersion> {
+    writer.published.withHistory { $0.oldest...$0.newest }
+  }
+
+  /// The routes at a version; nil when it is not retained in memory, or not made yet. O(1).
+  package func table(at version: CatalogVersion) -> RouteTable? {
+    writer.published.withHistory { $0.table(at: version) }
+  }
+
+  /// What changed from the version before to this one; nil unless both are retained. O(*e* log *n*)
+  /// for *e* events.
+  package func delta(to version: CatalogVersion) -> RouteDelta? {
+    let pair = writer.published.withHistory { history in
+      version > .zero
+        ? (history.table(at: CatalogVersion(version.rawValue - 1)), history.version(version))
+        : (nil, nil)
+    }
+    guard let old = pair.0, let new = pair.1 else { return nil }
+    return RouteDelta.between(old, new.table, touching: new.events)
+  }
+
+  /// The position of the first entry that the log holds, or that the next one gets. O(log *n*).
+  package func firstPosition() throws(StoreError) -> LogPosition { try log.firstPosition() }
+
+  /// Entries from a position on; see ``EventLog/entries(from:maxCount:maxBytes:)``.
+  package func entries(
+    from start: LogPosition, maxCount: Int, maxBytes: Int = .max
+  ) throws(StoreError) -> [EncodedEntry] {
+    try log.entries(from: start, maxCount: maxCount, maxBytes: maxBytes)
+  }
+
+  /// The bytes of entries from a position on; see ``EventLog/entryBytes(from:maxCount:maxBytes:)``.
+  package func entryBytes(
+    from start: LogPosition, maxCount: Int, maxBytes: Int = .max
+  ) throws(StoreError) -> [[UInt8]] {
+    try log.entryBytes(from: start, maxCount: maxCount, maxBytes: maxBytes)
+  }
+
+  /// The position of the entry that made a version; nil when the log does not have it.
+  package func position(of version: CatalogVersion) throws(StoreError) -> LogPosition? {
+    try log.position(of: version)
+  }
+
+  /// The receipt of a command that made an entry within the dedupe window; nil when none did.
+  package func receipt(of command: CommandID) throws(StoreError) -> Receipt? {
+    try log.entry(of: command).map { Receipt($0.entry, outcome: .repeated) }
+  }
+}
+
+// MARK: Waiting
+
+extension CatalogStore {
+  /// A wake-up for each time that ``current`` moves on, several at once as one. Look at ``current``
+  /// after the call and before the first wait. Ends with the store.
+  package func changes() -> AsyncStream<Void> { writer.wakeUps.listen() }
+
+  /// Waits until `isEnough` holds for ``current``, and returns that state.
+  ///
+  /// - Throws: `CancellationError` when the task is cancelled or the store closed.
+  package func wait(
+    until isEnough: @Sendable (CatalogState) -> Bool
+  ) async throws(CancellationError) -> CatalogState {
+    let first = current
+    if isEnough(first) { return first }
+    let changes = changes()
+    let second = current
+    if isEnough(second) { return second }
+    for await _ in changes {
+      let state = current
+      if isEnough(state) { return state }
+    }
+    throw CancellationError()
+  }
+}
+
+// MARK: Writing
+
+extension CatalogStore {
+  /// Carries out a command: decided with others in the order in which they came, written with them
+  /// in one transaction.
+  ///
+  /// - Parameter completion: Called once, when the outcome is durable; by the writer thread, which
+  ///   waits for it, or by the caller's own when the command is not even looked at.
+  package func submit(
+    _ command: Command,
+    completion: @escaping @Sendable (Result<Receipt, CommandFailure>) -> Void
+  ) {
+    guard role == .leader else { return completion(.failure(.notLeader)) }
+    writer.enqueue(command, completion)
+  }
+
+  /// Carries out a command; see ``submit(_:completion:)``. Goes on when its task is cancelled: what
+  /// was handed over may happen.
+  package func submit(_ command: Command) async throws(CommandFailure) -> Receipt {
+    let result = await withCheckedContinuation { continuation in
+      submit(command) { continuation.resume(returning: $0) }
+    }
+    return try result.get()
+  }
+
+  /// Takes over entries that the leader decided: proves each, stores and publishes those that are
+  /// proven. Entries that are here already are passed over. Blocks until they are durable.
+  ///
+  /// - Throws: ``StoreError/unproven(_:_:)`` for the first that does not follow; those before it are
+  ///   kept, it and what follows are not.
+  /// - Precondition: The store is a learner.
+  package func appendReplicated(_ entries: [EncodedEntry]) throws(StoreError) {
+    precondition(role == .learner, "a leader decides its entries itself")
+    guard !entries.isEmpty else { return }
+    try perform { .replicated(entries, $0) }
+  }
+
+  /// Like ``appendReplicated(_:)``, and waits without blocking a thread.
+  package func replicate(_ entries: [EncodedEntry]) async throws(StoreError) {
+    precondition(role == .learner, "a leader decides its entries itself")
+    guard !entries.isEmpty else { return }
+    try await perform { .replicated(entries, $0) }
+  }
+
+  /// Replaces state, log and history with a state that was fetched from elsewhere, to go on from.
+  /// Blocks until it is durable.
+  ///
+  /// - Throws: ``StoreError/otherCatalog(expected:found:)`` when it is another catalog's.
+  /// - Precondition: The store is a learner.
+  package func installState(_ state: CatalogState) throws(StoreError) {
+    precondition(role == .learner, "a leader's log is the truth")
+    try perform { .install(state, $0) }
+  }
+
+  /// Like ``installState(_:)``, and waits without blocking a thread.
+  package func install(_ state: CatalogState) async throws(StoreError) {
+    precondition(role == .learner, "a leader's log is the truth")
+    try await perform { .install(state, $0) }
+  }
+
+  private func perform(
+    _ request: (@escaping StoreWriter.Done) -> StoreWriter.Request
+  ) throws(StoreError) {
+    let outcome = Monitor<StoreError??>(.none)
+    guard writer.enqueue(request({ error in outcome.change { $0 = .some(error) } })) else {
+      throw .unusable(reason: "it is closed")
+    }
+    if let error = outcome.wait(until: { $0 }) { throw error }
+  }
+
+  private func perform(
+    _ request: (@escaping StoreWriter.Done) -> StoreWriter.Request
+  ) async throws(StoreError) {
+    let error = await withCheckedContinuation { continuation in
+      guard writer.enqueue(request({ continuation.resume(returning: $0) })) else {
+        return continuation.resume(returning: StoreError.unusable(reason: "it is closed"))
+      }
+    }
+    if let error { throw error }
+  }
+}

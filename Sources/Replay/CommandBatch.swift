@@ -1,0 +1,145 @@
+import Catalog
+import StateMachines
+
+/// Commands that share a commit, decided one after the other, each against the state that those
+/// before it make.
+///
+/// Nobody gets an answer before the commit, not even who is refused: the refusal may rest on an
+/// entry that never becomes durable.
+struct CommandBatch {
+  /// The state after all entries. Nobody else may see it before the commit.
+  private(set) var state: CatalogState
+  private(set) var entries: [EncodedEntry] = []
+  private(set) var fingerprints: [CommandID: ChangeFingerprint] = [:]
+  private(set) var versions: [CatalogHistory.Version] = []
+  private(set) var byteCount = 0
+  /// One for each command that was decided.
+  private(set) var verdicts: [Verdict] = []
+  private var entryOfCommand: [CommandID: Int] = [:]
+
+  enum Verdict {
+    /// The command made the entry at this index, now or earlier in this batch.
+    case entry(Int, Receipt.Outcome)
+    case settled(Result<Receipt, CommandFailure>)
+  }
+
+  init(state: CatalogState) { self.state = state }
+
+  /// Decides the next command.
+  ///
+  /// - Parameter row: What the log remembers of the command's id.
+  /// - Throws: ``StoreError`` when the log cannot be read.
+  mutating func decide(
+    _ command: Command, row: CommandRow?, log: EventLog, wall: () -> UInt64
+  ) throws(StoreError) {
+    let fingerprint = ChangeFingerprint(of: command.change)
+    if let index = entryOfCommand[command.id] {
+      let isSame = fingerprints[command.id] == fingerprint
+      verdicts.append(
+        isSame
+          ? .entry(index, .repeated)
+          : .settled(
+            .failure(
+              .commandIDReused(command.id, position: entries[index].entry.position))))
+      return
+    }
+    if let row {
+      verdicts.append(.settled(try CommandBatch.repeated(command, fingerprint, row, log)))
+      return
+    }
+    do {
+      let time = state.lastTime.following(wallMilliseconds: wall())
+      let version = state.version
+      switch try state.propose(command, time: time) {
+      case .append(let encoded):
+        verdicts.append(.entry(entries.count, .appended))
+        entryOfCommand[command.id] = entries.count
+        fingerprints[command.id] = fingerprint
+        entries.append(encoded)
+        byteCount += encoded.bytes.count
+        if state.version > version {
+          versions.append(
+            CatalogHistory.Version(table: state.routes, events: encoded.entry.events))
+        }
+      case .alreadyDone:
+        verdicts.append(
+          .settled(
+            .success(
+              Receipt(
+                command: command.id, position: state.appliedThrough, version: state.version,
+                outcome: .alreadyDone))))
+      }
+    } catch {
+      verdicts.append(.settled(.failure(.refused(error))))
+    }
+  }
+
+  /// The answer to a command whose id made an entry earlier.
+  private static func repeated(
+    _ command: Command, _ fingerprint: ChangeFingerprint, _ row: CommandRow, _ log: EventLog
+  ) throws(StoreError) -> Result<Receipt, CommandFailure> {
+    guard let encoded = try log.entry(at: row.position) else {
+      throw .damaged(row.position, .index("command \(command.id) points at it, and it is missing"))
+    }
+    let isSame =
+      row.fingerprint.map { $0 == fingerprint }
+      // An entry from another log says what happened, and not what was asked.
+      ?? command.change.couldHaveMade(encoded.entry.events)
+    return isSame
+      ? .success(Receipt(encoded.entry, outcome: .repeated))
+      : .failure(.commandIDReused(command.id, position: row.position))
+  }
+
+  /// The answers, in the order of the commands: to be given when the entries are durable.
+  func results() -> [Result<Receipt, CommandFailure>] {
+    verdicts.map { verdict in
+      switch verdict {
+      case .entry(let index, let outcome):
+        .success(Receipt(entries[index].entry, outcome: outcome))
+      case .settled(let result): result
+      }
+    }
+  }
+}
+
+extension RouteChange {
+  /// Whether `events` may be what became of this change: all of them are asked for here. What was
+  /// so already when it was asked left no event, so there may be fewer.
+  func couldHaveMade(_ events: [Event]) -> Bool {
+    let asked: Set<Ask> =
+      switch self {
+      case .bootstrap(let seeds):
+        Set(seeds.map { .seed($0.start, $0.group, Set($0.allowedRegions)) })
+      case .split(let splits): Set(splits.map { .boundary($0.at) })
+      case .merge(let merges): Set(merges.flatMap { [.merged($0.left), .merged($0.right)] })
+      case .move(let routes, let group): Set(routes.map { .group($0, group) })
+      case .setState(let routes, let state): Set(routes.map { .state($0, state) })
+      case .setAllowedRegions(let routes, let regions):
+        Set(routes.map { .regions($0, Set(regions)) })
+      }
+    return events.allSatisfy { event in
+      switch event {
+      case .routesBootstrapped(let seeds):
+        seeds.count == asked.count
+          && seeds.allSatisfy {
+            asked.contains(.seed($0.start, $0.group, Set($0.allowedRegions)))
+          }
+      case .routeSplit(_, _, let boundary, _): asked.contains(.boundary(boundary))
+      case .routesMerged(_, _, _, let absorbed): asked.contains(.merged(absorbed))
+      case .routeMoved(let route, _, _, let group): asked.contains(.group(route, group))
+      case .routeStateChanged(let route, _, _, let state): asked.contains(.state(route, state))
+      case .allowedRegionsChanged(let route, _, let regions):
+        asked.contains(.regions(route, Set(regions)))
+      }
+    }
+  }
+
+  private enum Ask: Hashable {
+    case seed(Key, GroupID, Set<Region>)
+    case boundary(Key)
+    case merged(RouteID)
+    case group(RouteID, GroupID)
+    case state(RouteID, RouteState)
+    case regions(RouteID, Set<Region>)
+  }
+}

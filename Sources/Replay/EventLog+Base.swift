@@ -1,0 +1,162 @@
+import Catalog
+import StateMachines
+import Synchronization
+
+extension EventLog {
+  /// The state that the log begins after; nil when it begins with the catalog's first entry.
+  /// O(*n*) in the number of routes.
+  ///
+  /// - Throws: ``StoreError/baseDamaged(_:)`` when it is not what was written.
+  package func base() throws(StoreError) -> CatalogState? {
+    let stored = try environment.read { transaction throws(StoreError) in
+      guard let header = try baseHeader(in: transaction) else { return nil as StoredBase? }
+      var routes: [Route] = []
+      routes.reserveCapacity(Int(clamping: min(header.routeCount, 1 << 24)))
+      var next: UInt64 = 0
+      try transaction.scan(tables.base, from: 0) { (key, bytes) throws(StoreError) in
+        guard UInt64(key: key) == next else {
+          throw .baseDamaged("chunk \(next) of its routes is missing")
+        }
+        next += 1
+        do {
+          try RouteChunk.decode(bytes, into: &routes)
+        } catch {
+          throw .baseDamaged("chunk \(next - 1) of its routes: \(error)")
+        }
+        return true
+      }
+      return StoredBase(header: header, routes: routes)
+    }
+    guard let stored else { return nil }
+    guard stored.routes.count == stored.header.routeCount else {
+      throw .baseDamaged(
+        "it has \(stored.routes.count) routes, its header says \(stored.header.routeCount)")
+    }
+    do {
+      return try CatalogState(
+        restoring: stored.header.state(of: catalog), routes: stored.routes)
+    } catch {
+      throw .baseDamaged("\(error)")
+    }
+  }
+
+  /// The state before the log's first entry: the base, or that of an empty catalog.
+  package func start() throws(StoreError) -> CatalogState {
+    if let base = try base() { return base }
+    return CatalogState(catalog: catalog)
+  }
+
+  /// Replaces all that the log holds with a state to go on from, in one transaction: durable on
+  /// return. The next entry that is appended is the one after the state. O(*n*) in the number of
+  /// routes.
+  ///
+  /// - Throws: ``StoreError/otherCatalog(expected:found:)`` when the state is another catalog's.
+  package func install(base state: CatalogState) throws(StoreError) {
+    try checkWritable()
+    guard state.catalog == catalog else {
+      throw .otherCatalog(expected: catalog, found: state.catalog)
+    }
+    let header = BaseHeader(state)
+    writerTail.withLock { $0 = nil }
+    try environment.write { transaction throws(StoreError) in
+      try transaction.removeAll(from: tables.entries)
+      try transaction.removeAll(from: tables.versions)
+      try transaction.removeAll(from: tables.commands)
+      try transaction.removeAll(from: tables.base)
+      try header.bytes.withRawBytes { (bytes) throws(StoreError) in
+        try transaction.put(bytes, for: LogTables.MetaKey.base, in: tables.meta)
+      }
+      var index: UInt64 = 0
+      try RouteChunk.encode(state.routes) { (chunk) throws(StoreError) in
+        try chunk.withRawBytes { (bytes) throws(StoreError) in
+          try transaction.append(bytes, for: index, in: tables.base)
+        }
+        index += 1
+      }
+    }
+    writerTail.withLock {
+      $0 = Tail(position: header.position, hash: header.hash, version: header.version)
+    }
+  }
+
+  private struct StoredBase {
+    var header: BaseHeader
+    var routes: [Route]
+  }
+
+  func baseHeader(
+    in transaction: borrowing LMDB.ReadTransaction
+  ) throws(StoreError) -> BaseHeader? {
+    try transaction.value(of: LogTables.MetaKey.base, in: tables.meta) {
+      (bytes) throws(StoreError) in
+      guard let header = BaseHeader(bytes) else { throw .baseDamaged("its header") }
+      return header
+    }
+  }
+}
+
+/// What the log says of the state that it begins after, but for the routes.
+struct BaseHeader: Hashable {
+  var position: LogPosition
+  var hash: EntryHash
+  var time: HybridTimestamp
+  var version: CatalogVersion
+  var nextRouteID: RouteID
+  var digest: StateDigest
+  var routeCount: UInt64
+
+  static let byteCount = 8 + 32 + 8 + 8 + 8 + 32 + 8 + 32
+
+  init(_ state: CatalogState) {
+    position = state.appliedThrough
+    hash = state.lastHash
+    time = state.lastTime
+    version = state.version
+    nextRouteID = state.routes.nextRouteID
+    digest = state.digest
+    routeCount = UInt64(state.routes.count)
+  }
+
+  func state(of catalog: CatalogID) -> StateHeader {
+    StateHeader(
+      catalog: catalog, position: position, hash: hash, time: time, version: version,
+      nextRouteID: nextRouteID, digest: digest)
+  }
+
+  /// The fields in order, numbers little-endian, then the SHA-256 of those bytes.
+  var bytes: [UInt8] {
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(Self.byteCount)
+    func add(_ number: UInt64) {
+      withUnsafeBytes(of: number.littleEndian) { bytes.append(contentsOf: $0) }
+    }
+    add(position.rawValue)
+    bytes += hash.bytes
+    add(time.rawValue)
+    add(version.rawValue)
+    add(nextRouteID.rawValue)
+    bytes += digest.bytes
+    add(routeCount)
+    return bytes + bytes.withUnsafeBytes(EntryHash.init(of:)).bytes
+  }
+
+  /// Reads what ``bytes`` writes; nil when it is anything else.
+  init?(_ bytes: UnsafeRawBufferPointer) {
+    guard bytes.count == Self.byteCount else { return nil }
+    let fields = UnsafeRawBufferPointer(rebasing: bytes[..<(Self.byteCount - 32)])
+    guard let hash = EntryHash(bytes: fields[8..<40]),
+      let digest = StateDigest(bytes: fields[64..<96]),
+      let checksum = EntryHash(bytes: bytes[fields.count...]), checksum == EntryHash(of: fields)
+    else { return nil }
+    func number(at offset: Int) -> UInt64 {
+      UInt64(littleEndian: fields.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+    }
+    position = LogPosition(number(at: 0))
+    self.hash = hash
+    time = HybridTimestamp(number(at: 40))
+    version = CatalogVersion(number(at: 48))
+    nextRouteID = RouteID(number(at: 56))
+    self.digest = digest
+    routeCount = number(at: 96)
+  }
+}

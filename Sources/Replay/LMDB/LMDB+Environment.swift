@@ -1,0 +1,214 @@
+import CLMDB
+import Catalog
+import Glibc
+import Synchronization
+
+extension LMDB {
+  /// How an environment is opened.
+  enum Mode: Sendable {
+    case readOnly
+    case readWrite
+  }
+
+  /// The sizes of the map, in bytes. They are address space; the disk holds what is written.
+  struct MapSize: Sendable {
+    /// Of a new environment.
+    var initial = 16 << 20
+    /// No map grows past this.
+    var maximum = 1 << 40
+    /// A map doubles until it would grow by more than this.
+    var largestStep = 4 << 30
+  }
+
+  /// One LMDB environment: a folder with a data file.
+  ///
+  /// The data file is always as long as the map (sparse: the rest takes no space). So a file that is
+  /// shorter than its header claims was cut, which is found on opening; reading on would end the
+  /// process with `SIGBUS`.
+  final class Environment: @unchecked Sendable {
+    // LMDB synchronizes all calls but two: moving the map, which `gate` keeps apart from readers and
+    // which only the writer or somebody outside of any transaction does, and closing, which happens
+    // when nobody holds a reference any more.
+    private let handle: OpaquePointer
+    private let gate = TransactionGate()
+    private let sizes: MapSize
+    private let isClosed = Mutex(false)
+    let mode: Mode
+    let location: Location
+
+    /// The longest wait for a lock of LMDB is for another process that opens the same folder.
+    ///
+    /// - Precondition: This process does not have the folder open; see ``EnvironmentRegistry``.
+    init(folder: String, mode: Mode, sizes: MapSize = MapSize()) throws(StoreError) {
+      self.mode = mode
+      self.sizes = sizes
+      location = Location(folder: folder, mapLimit: sizes.maximum)
+      var created: OpaquePointer?
+      try check(mdb_env_create(&created), "creation", location)
+      guard let created else {
+        throw .system(operation: "creation", code: 0, message: "no environment")
+      }
+      handle = created
+      try open()
+    }
+
+    // Also runs when `open` throws: the object is whole by then.
+    deinit { close() }
+
+    /// Again: a no-op.
+    ///
+    /// - Precondition: No transaction is open, and none is begun afterwards.
+    func close() {
+      isClosed.withLock { isClosed in
+        if !isClosed { mdb_env_close(handle) }
+        isClosed = true
+      }
+    }
+
+    private func open() throws(StoreError) {
+      try check(mdb_env_set_maxdbs(handle, 16), "limit of tables", location)
+      try check(mdb_env_set_maxreaders(handle, 1024), "limit of readers", location)
+      let data = location.folder + "/data.mdb"
+      let isNew = access(data, F_OK) != 0
+      if isNew {
+        // LMDB would leave a lock file behind.
+        guard mode == .readWrite else { throw .noLog(folder: location.folder) }
+        try check(mdb_env_set_mapsize(handle, sizes.initial), "size of the map", location)
+      }
+      let flags = MDB_NOTLS | (mode == .readOnly ? MDB_RDONLY : 0)
+      try check(
+        mdb_env_open(handle, location.folder, UInt32(flags), 0o644), "open", location)
+      var information = MDB_envinfo()
+      var statistics = MDB_stat()
+      try check(mdb_env_info(handle, &information), "statistics", location)
+      try check(mdb_env_stat(handle, &statistics), "statistics", location)
+      let needed = (information.me_last_pgno + 1) * Int(statistics.ms_psize)
+      let byteCount = try fileSize()
+      if !isNew, byteCount < needed {
+        throw .truncated(folder: location.folder, byteCount: byteCount, needed: needed)
+      }
+      if mode == .readWrite {
+        try extendFile(to: information.me_mapsize)
+        // Slots of readers that were killed would keep pages from being used again.
+        var dead: Int32 = 0
+        try check(mdb_reader_check(handle, &dead), "check of readers", location)
+      }
+    }
+
+    /// The size of the map in bytes.
+    var mapSize: Int {
+      var information = MDB_envinfo()
+      return mdb_env_info(handle, &information) == MDB_SUCCESS ? information.me_mapsize : 0
+    }
+
+    /// Lends a view of the newest data. Short: pages that it sees cannot be used again, and a map
+    /// that has to grow waits for it.
+    ///
+    /// - Precondition: This thread has no transaction open.
+    func read<Result>(
+      _ body: (borrowing ReadTransaction) throws(StoreError) -> Result
+    ) throws(StoreError) -> Result {
+      let transaction = try beginReading()
+      return try body(transaction)
+    }
+
+    /// Lends a transaction, then commits it: durable on return. When the map is full it grows and
+    /// `body` runs again.
+    ///
+    /// - Precondition: This thread has no transaction open.
+    func write<Result>(
+      _ body: (borrowing WriteTransaction) throws(StoreError) -> Result
+    ) throws(StoreError) -> Result {
+      guard mode == .readWrite else { throw .readOnly(folder: location.folder) }
+      while true {
+        do {
+          let transaction = try beginWriting()
+          let result = try body(transaction)
+          try transaction.commit()
+          return result
+        } catch .logFull {
+          try grow()
+        }
+      }
+    }
+
+    /// Makes all named tables' handles usable: LMDB wants them opened in a transaction of their own.
+    func openTables<Tables>(
+      _ body: (borrowing ReadTransaction) throws(StoreError) -> Tables
+    ) throws(StoreError) -> Tables {
+      let transaction = try beginReading()
+      let tables = try body(transaction)
+      try transaction.keepTables()
+      return tables
+    }
+
+    private func beginReading() throws(StoreError) -> ReadTransaction {
+      while true {
+        gate.enter()
+        var transaction: OpaquePointer?
+        let code = mdb_txn_begin(handle, nil, UInt32(MDB_RDONLY), &transaction)
+        if code == MDB_SUCCESS, let transaction {
+          return ReadTransaction(handle: transaction, location: location, gate: gate)
+        }
+        gate.leave()
+        guard code == MDB_MAP_RESIZED else {
+          try check(code, "begin of a read", location)
+          throw .system(operation: "begin of a read", code: code, message: "no transaction")
+        }
+        try adoptMapSize()
+      }
+    }
+
+    private func beginWriting() throws(StoreError) -> WriteTransaction {
+      while true {
+        var transaction: OpaquePointer?
+        let code = mdb_txn_begin(handle, nil, 0, &transaction)
+        if code == MDB_SUCCESS, let transaction {
+          return WriteTransaction(handle: transaction, location: location)
+        }
+        guard code == MDB_MAP_RESIZED else {
+          try check(code, "begin of a write", location)
+          throw .system(operation: "begin of a write", code: code, message: "no transaction")
+        }
+        try adoptMapSize()
+      }
+    }
+
+    /// Another process made the map grow.
+    private func adoptMapSize() throws(StoreError) {
+      try gate.close { () throws(StoreError) in
+        try check(mdb_env_set_mapsize(handle, 0), "growth of the map", location)
+      }
+    }
+
+    private func grow() throws(StoreError) {
+      let size = mapSize
+      let next = min(size + min(size, sizes.largestStep), sizes.maximum)
+      guard next > size else { throw .logFull(limit: sizes.maximum) }
+      try extendFile(to: next)
+      try gate.close { () throws(StoreError) in
+        try check(mdb_env_set_mapsize(handle, next), "growth of the map", location)
+      }
+    }
+
+    private func fileSize() throws(StoreError) -> Int {
+      var descriptor = mdb_filehandle_t()
+      try check(mdb_env_get_fd(handle, &descriptor), "size of the file", location)
+      var status = stat()
+      guard fstat(descriptor, &status) == 0 else {
+        throw .system(operation: "size of the file", code: errno, message: errorText(errno))
+      }
+      return status.st_size
+    }
+
+    private func extendFile(to size: Int) throws(StoreError) {
+      guard try fileSize() < size else { return }
+      var descriptor = mdb_filehandle_t()
+      try check(mdb_env_get_fd(handle, &descriptor), "size of the file", location)
+      guard ftruncate(descriptor, size) == 0 else {
+        try check(errno, "growth of the file", location)
+        return
+      }
+    }
+  }
+}

@@ -1,0 +1,96 @@
+import Catalog
+
+/// The tables of a log's environment.
+struct LogTables: Sendable {
+  /// `format`, `catalog` and `base`; see ``MetaKey``.
+  var meta: LMDB.Table<String>
+  /// Position to the entry's bytes.
+  var entries: LMDB.Table<UInt64>
+  /// Version to the position of the entry that made it.
+  var versions: LMDB.Table<UInt64>
+  /// A command's id to where its entry is; see ``CommandRow``.
+  var commands: LMDB.Table<CommandID>
+  /// The routes of the base, in chunks numbered from 0.
+  var base: LMDB.Table<UInt64>
+
+  /// What ``meta`` holds.
+  enum MetaKey {
+    static let format = "format"
+    static let catalog = "catalog"
+    static let base = "base"
+  }
+
+  /// Finds the tables of a log.
+  ///
+  /// - Throws: ``StoreError/noLog(folder:)`` when the environment is empty, and when it holds
+  ///   something else ``StoreError/notALog(folder:)``.
+  static func open(
+    _ environment: LMDB.Environment
+  ) throws(StoreError) -> (LogTables, CatalogID) {
+    let folder = environment.location.folder
+    return try environment.openTables { transaction throws(StoreError) in
+      guard let meta = try transaction.existingTable("meta", of: String.self) else {
+        throw try transaction.isEmpty ? .noLog(folder: folder) : .notALog(folder: folder)
+      }
+      // First of all, since a later format may have other tables.
+      let format = try transaction.value(of: MetaKey.format, in: meta) { UInt32(stored: $0) }
+      guard let format, let format else { throw .notALog(folder: folder) }
+      guard format <= EventLog.format else {
+        throw .newerFormat(folder: folder, found: format, supported: EventLog.format)
+      }
+      let catalog = try transaction.value(of: MetaKey.catalog, in: meta) { CatalogID(bytes: $0) }
+      guard format > 0, let catalog, let catalog,
+        let entries = try transaction.existingTable("entries", of: UInt64.self),
+        let versions = try transaction.existingTable("versions", of: UInt64.self),
+        let commands = try transaction.existingTable("commands", of: CommandID.self),
+        let base = try transaction.existingTable("base", of: UInt64.self)
+      else { throw .notALog(folder: folder) }
+      let tables = LogTables(
+        meta: meta, entries: entries, versions: versions, commands: commands, base: base)
+      return (tables, catalog)
+    }
+  }
+
+  /// Makes the tables in an empty environment.
+  static func create(
+    _ environment: LMDB.Environment, catalog: CatalogID
+  ) throws(StoreError) -> LogTables {
+    try environment.write { transaction throws(StoreError) in
+      guard try transaction.isEmpty else {
+        let isLog = try transaction.existingTable("meta", of: String.self) != nil
+        let folder = environment.location.folder
+        throw isLog ? .logExists(folder: folder) : .notALog(folder: folder)
+      }
+      let tables = LogTables(
+        meta: try transaction.table("meta", of: String.self),
+        entries: try transaction.table("entries", of: UInt64.self),
+        versions: try transaction.table("versions", of: UInt64.self),
+        commands: try transaction.table("commands", of: CommandID.self),
+        base: try transaction.table("base", of: UInt64.self))
+      try EventLog.format.withStoredBytes { (bytes) throws(StoreError) in
+        try transaction.put(bytes, for: MetaKey.format, in: tables.meta)
+      }
+      try catalog.bytes.withRawBytes { (bytes) throws(StoreError) in
+        try transaction.put(bytes, for: MetaKey.catalog, in: tables.meta)
+      }
+      return tables
+    }
+  }
+}
+
+extension FixedWidthInteger {
+  /// Lends the number as values store it: little-endian, like the numbers in entries.
+  func withStoredBytes<Result>(
+    _ body: (UnsafeRawBufferPointer) throws(StoreError) -> Result
+  ) throws(StoreError) -> Result {
+    try withUnsafeBytes(of: littleEndian) { (bytes) throws(StoreError) -> Result in
+      try body(bytes)
+    }
+  }
+
+  /// Reads what ``withStoredBytes(_:)`` lends; nil unless it has the right length.
+  init?(stored bytes: UnsafeRawBufferPointer) {
+    guard bytes.count == MemoryLayout<Self>.size else { return nil }
+    self.init(littleEndian: bytes.loadUnaligned(as: Self.self))
+  }
+}

@@ -1,0 +1,25 @@
+import Catalog
+
+/// Who decides what is appended to a store's log.
+package enum StoreRole: Hashable, Sendable {
+  /// The store itself: it takes commands.
+  case leader
+  /// Another store, whose entries this one takes over.
+  case learner
+}
+
+/// How a store works; the defaults do for a node.
+package struct StoreOptions: Sendable {
+  package var role = StoreRole.leader
+  package var log = LogOptions()
+  /// How many versions ``CatalogStore/table(at:)`` knows.
+  package var historyCapacity = CatalogHistory.defaultCapacity
+  /// A commit takes at most this many commands.
+  package var maximumBatchCount = 4096
+  /// A commit takes no further command once its entries have this many bytes.
+  package var maximumBatchByteCount = 8 << 20
+  /// A command that finds this many waiting is refused.
+  package var maximumWaitingCount = 100_000
+
+  package init(role: StoreRole = .leader) { self.role = role }
+}

@@ -1,0 +1,213 @@
+import Catalog
+import StateMachines
+import Synchronization
+
+/// The work of a store's writer thread: takes all that waits, decides it in order against the state
+/// that is next, writes it in one transaction, and tells everybody once it is durable.
+///
+/// LMDB binds a write transaction to its thread, and one thread needs no locks to decide: so there
+/// is one. While it syncs, the next batch gathers.
+final class StoreWriter: Sendable {
+  typealias Completion = @Sendable (Result<Receipt, CommandFailure>) -> Void
+  typealias Done = @Sendable (StoreError?) -> Void
+
+  enum Request: Sendable {
+    case command(Command, Completion)
+    case replicated([EncodedEntry], Done)
+    case install(CatalogState, Done)
+  }
+
+  struct Queue {
+    var waiting: [Request] = []
+    /// Commands that were taken in and have no answer yet.
+    var unanswered = 0
+    var isClosed = false
+  }
+
+  let log: EventLog
+  let published: Published
+  let wakeUps = WakeUps()
+  let options: StoreOptions
+  private let wallMilliseconds: @Sendable () -> UInt64
+  private let queue = Monitor(Queue())
+  /// Why nothing is written any more.
+  private let failure: Mutex<StoreError?>
+
+  init(
+    log: EventLog, published: Published, failure: StoreError?, options: StoreOptions,
+    wallMilliseconds: @escaping @Sendable () -> UInt64
+  ) {
+    self.log = log
+    self.published = published
+    self.failure = Mutex(failure)
+    self.options = options
+    self.wallMilliseconds = wallMilliseconds
+  }
+
+  /// Why the store takes no more writes; nil as long as it does.
+  var reasonForRefusal: StoreError? { failure.withLock { $0 } }
+
+  /// Puts a command in the queue, or answers at once when it cannot.
+  func enqueue(_ command: Command, _ completion: @escaping Completion) {
+    let refusal = queue.withLock { queue -> CommandFailure? in
+      if queue.isClosed { return .closed }
+      guard queue.unanswered < options.maximumWaitingCount else {
+        return .overloaded(waiting: queue.unanswered)
+      }
+      queue.unanswered += 1
+      queue.waiting.append(.command(command, completion))
+      return nil
+    }
+    if let refusal {
+      completion(.failure(refusal))
+    } else {
+      queue.wake()
+    }
+  }
+
+  /// Puts other work in the queue; false when the store is closed.
+  func enqueue(_ request: Request) -> Bool {
+    queue.change { queue in
+      if !queue.isClosed { queue.waiting.append(request) }
+      return !queue.isClosed
+    }
+  }
+
+  /// Takes no more work. What waits is done still.
+  func close() { queue.change { $0.isClosed = true } }
+
+  /// The body of the writer thread: returns when the store is closed and nothing waits.
+  func run() {
+    while true {
+      let requests = queue.wait { queue -> [Request]? in
+        guard !queue.waiting.isEmpty || queue.isClosed else { return nil }
+        defer { queue.waiting = [] }
+        return queue.waiting
+      }
+      guard !requests.isEmpty else { break }
+      var rest = requests[...]
+      while let first = rest.first {
+        switch first {
+        case .command:
+          commitCommands(of: &rest)
+        case .replicated(let entries, let done):
+          rest.removeFirst()
+          done(takeOver(entries))
+        case .install(let state, let done):
+          rest.removeFirst()
+          done(install(state))
+        }
+      }
+    }
+    wakeUps.finish()
+  }
+
+  /// Carries out the commands at the front of `requests`, as many as fit one commit.
+  private func commitCommands(of requests: inout ArraySlice<Request>) {
+    var batch = CommandBatch(state: published.current)
+    var commands: [(command: Command, completion: Completion)] = []
+    for case .command(let command, let completion) in requests.prefix(options.maximumBatchCount) {
+      commands.append((command, completion))
+    }
+    if let failure = reasonForRefusal {
+      requests.removeFirst(commands.count)
+      answer(commands.map { ($0.completion, .failure(.storage(failure))) })
+      return
+    }
+    do {
+      let rows = try log.rows(of: commands.map(\.command.id))
+      for (command, _) in commands where batch.byteCount < options.maximumBatchByteCount {
+        try batch.decide(command, row: rows[command.id], log: log, wall: wallMilliseconds)
+      }
+      try log.append(batch.entries, fingerprints: batch.fingerprints)
+    } catch {
+      let count = max(1, batch.verdicts.count)
+      requests.removeFirst(count)
+      noteFailure(error)
+      answer(commands.prefix(count).map { ($0.completion, .failure(.storage(error))) })
+      return
+    }
+    requests.removeFirst(batch.verdicts.count)
+    if !batch.entries.isEmpty { publish(batch.state, batch.versions) }
+    answer(Array(zip(commands.lazy.map(\.completion), batch.results())))
+  }
+
+  private func answer(_ answers: [(Completion, Result<Receipt, CommandFailure>)]) {
+    queue.withLock { $0.unanswered -= answers.count }
+    for (completion, result) in answers { completion(result) }
+  }
+
+  /// Takes over entries that another store decided: each is proven before it is written, and those
+  /// before a bad one are kept.
+  private func takeOver(_ entries: [EncodedEntry]) -> StoreError? {
+    if let failure = reasonForRefusal { return failure }
+    var state = published.current
+    var proven: [EncodedEntry] = []
+    var versions: [CatalogHistory.Version] = []
+    var problem: StoreError?
+    for encoded in entries {
+      let before = (state.appliedThrough, state.version)
+      do {
+        try state.evolve(encoded)
+      } catch {
+        problem = .unproven(encoded.entry.position, error)
+        break
+      }
+      guard state.appliedThrough > before.0 else { continue }  // Sent again after a reconnect.
+      proven.append(encoded)
+      if state.version > before.1 {
+        versions.append(
+          CatalogHistory.Version(table: state.routes, events: encoded.entry.events))
+      }
+    }
+    guard !proven.isEmpty else { return problem }
+    do {
+      try log.append(proven)
+    } catch {
+      noteFailure(error)
+      return error
+    }
+    publish(state, versions)
+    return problem
+  }
+
+  private func install(_ state: CatalogState) -> StoreError? {
+    do {
+      try log.install(base: state)
+    } catch {
+      noteFailure(error)
+      return error
+    }
+    // Whatever was wrong with the log is gone with it.
+    failure.withLock { $0 = nil }
+    published.reset(to: state, historyCapacity: options.historyCapacity)
+    wakeUps.wakeAll()
+    return nil
+  }
+
+  private func publish(_ state: CatalogState, _ versions: [CatalogHistory.Version]) {
+    published.publish(state, versions: versions)
+    wakeUps.wakeAll()
+  }
+
+  /// After a write failed: goes on when the log is as it was, and when that is not certain stops.
+  private func noteFailure(_ error: StoreError) {
+    switch error {
+    case .otherCatalog, .cancelled: return  // The caller's mistake; the log was not touched.
+    case .diskFull, .logFull, .tooManyReaders:
+      if let tail = try? log.tail(), tail.position == published.current.appliedThrough,
+        tail.hash == published.current.lastHash
+      {
+        return
+      }
+    case .noLog, .logExists, .notALog, .newerFormat, .inUse, .openForReading, .permissionDenied,
+      .readOnly, .truncated, .damaged, .needsNewerReader, .gap, .notRetained, .unproven,
+      .baseDamaged, .unusable, .system:
+      // After a failed sync nobody knows what the disk holds: only opening the log anew tells.
+      break
+    }
+    failure.withLock { failure in
+      if failure == nil { failure = .unusable(reason: error.problem) }
+    }
+  }
+}
