@@ -37,7 +37,9 @@ var targets: [Target] = [
   ),
   // Seeds, random keys and fixtures for all tests.
   .target(
-    name: "TestSupport", dependencies: ["Catalog"], path: "Tests/TestSupport",
+    name: "TestSupport",
+    dependencies: ["Catalog", .product(name: "Crypto", package: "swift-crypto")],
+    path: "Tests/TestSupport",
     swiftSettings: settings),
   .testTarget(
     name: "CatalogTests", dependencies: ["Catalog", "TestSupport"], swiftSettings: settings),

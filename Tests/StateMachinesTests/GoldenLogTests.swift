@@ -1,0 +1,164 @@
+import Catalog
+import Foundation
+import StateMachines
+import TestSupport
+import Testing
+
+/// A whole small log: its bytes, the state that it makes, and the example of `FORMAT.md`.
+@Suite struct GoldenLogTests {
+  static let catalog = CatalogID(bytes: Array("cadastre-golden1".utf8)) ?? unreachable()
+  static let folder = fixturesFolder.appending(path: "golden")
+
+  /// Whether the table sums its routes up yet.
+  private static var routesAreSummedUp: Bool {
+    (try? log().state.routes.digest != .zero) ?? false
+  }
+
+  private static func changes() throws -> [(reason: String, change: RouteChange)] {
+    let regions = [try Region("us-east"), try Region("eu-west")]
+    let ids = { (ids: UInt64...) in ids.map { RouteID($0) } }
+    return [
+      ("begin", .bootstrap([RouteSeedRequest(start: .least, group: GroupID(1))])),
+      (
+        "spread the load",
+        .split(["usr/share", "etc", "var", "usr"].map { SplitRequest(at: Key($0)) })
+      ),
+      (
+        "a key that is no text",
+        .split([SplitRequest(route: RouteID(5), at: Key(unchecked: [0xFF, 0x00, 0x22, 0x5C]))])
+      ),
+      ("to the new group", .move(ids(3, 4), to: GroupID(2))),
+      ("before the copy", .setState(ids(6), to: .writeFenced)),
+      ("keep it at home", .setAllowedRegions(ids(3, 4), to: regions)),
+      ("after the copy", .setState(ids(6), to: .active)),
+      (
+        "too small to be two",
+        .merge([
+          MergeRequest(left: RouteID(3), right: RouteID(4)),
+          MergeRequest(left: RouteID(6), right: RouteID(5)),
+          MergeRequest(left: RouteID(1), right: RouteID(2)),
+        ])
+      ),
+      ("again", .split([SplitRequest(at: Key("usr/share")), SplitRequest(at: Key("bin"))])),
+    ]
+  }
+
+  private static func log() throws -> (state: CatalogState, entries: [EncodedEntry]) {
+    var state = CatalogState(catalog: catalog)
+    var entries: [EncodedEntry] = []
+    for (index, step) in try changes().enumerated() {
+      let bytes = (0..<16).map { UInt8(16 * (index + 1) + $0) }
+      let command = Command(
+        id: CommandID(bytes: bytes) ?? unreachable(), actor: "ops@example", reason: step.reason,
+        change: step.change)
+      let time = HybridTimestamp(
+        milliseconds: 1_785_312_000_000 + UInt64(index) * 1000, counter: UInt16(index))
+      if case .append(let entry) = try state.propose(command, time: time) { entries.append(entry) }
+    }
+    return (state, entries)
+  }
+
+  private static func text(_ state: CatalogState, _ entries: [EncodedEntry]) -> String {
+    let routes = state.routes.routes(overlapping: .all)
+      .map { "  \(EntryText.text(of: $0))\n" }.joined()
+    return entries.map { EntryText.text(of: $0) + "\n" }.joined()
+      + "state at \(state.appliedThrough) version \(state.version) "
+      + "next \(state.routes.nextRouteID)\n" + routes
+  }
+
+  @Test(.enabled(if: routesAreSummedUp)) func aLogHasItsGoldenBytesAndMakesItsState() throws {
+    let (state, entries) = try Self.log()
+    let hex = try golden(
+      HexFile.text(of: entries.map(\.bytes)), at: Self.folder.appending(path: "log.hex"))
+    let text = try golden(Self.text(state, entries), at: Self.folder.appending(path: "log.txt"))
+
+    let bytes = try #require(HexFile.entries(in: hex))
+    #expect(bytes == entries.map(\.bytes))
+    var replayed = CatalogState(catalog: Self.catalog)
+    let decoded = try bytes.map { try EncodedEntry(decoding: $0) }
+    for entry in decoded { try replayed.evolve(entry) }
+    #expect(replayed.header == state.header)
+    #expect(Self.text(replayed, decoded) == text)
+  }
+
+  /// What stands between ```` ```name ```` and the next fence, without comments.
+  private static func block(_ name: String, of text: String) throws -> [[UInt8]] {
+    let parts = text.components(separatedBy: "```\(name)\n")
+    let block = try #require(parts.dropFirst().first?.components(separatedBy: "```").first)
+    return try #require(HexFile.entries(in: block))
+  }
+
+  @Test(.enabled(if: routesAreSummedUp)) func theExampleOfTheFormatIsTheFirstEntry() throws {
+    let page = try String(
+      contentsOf: repositoryFolder.appending(path: "FORMAT.md"), encoding: .utf8)
+    let entry = try EncodedEntry(
+      decoding: try #require(try Self.block("entry", of: page).first))
+    #expect(entry == (try Self.log().entries[0]))
+    #expect(try Self.block("hash", of: page) == [entry.hash.bytes])
+
+    let records = try Self.block("records", of: page)
+    var digest = StateDigest.zero
+    for record in records { digest += record.withUnsafeBytes(StateDigest.init(ofRecord:)) }
+    #expect(entry.entry.digest == digest)
+    for record in records {
+      let hash = record.withUnsafeBytes(EntryHash.init(of:))
+      #expect(page.contains("`\(hash)`"))
+    }
+    #expect(page.contains("These are \(entry.bytes.count) bytes"))
+    #expect(page.contains("`\(Self.catalog)`"))
+    var state = CatalogState(catalog: Self.catalog)
+    try state.evolve(entry)
+    let route = try #require(state.routes.route(id: RouteID(1)))
+    #expect(records.first == ReferenceDigest.record(of: route))
+  }
+
+  /// Runs the reader in Python, which was written from `FORMAT.md` alone.
+  private static func read(
+    _ arguments: [String]
+  ) throws -> (output: String, complaint: String, status: Int32) {
+    let process = Process()
+    process.executableURL = URL(filePath: "/usr/bin/env")
+    process.arguments =
+      ["python3", Self.folder.appending(path: "read_log.py").path] + arguments
+    let (output, complaint) = (Pipe(), Pipe())
+    process.standardOutput = output
+    process.standardError = complaint
+    try process.run()
+    // The reader complains in one line, which no pipe is too short for.
+    let text = try output.fileHandleForReading.readToEnd() ?? Data()
+    let complaints = try complaint.fileHandleForReading.readToEnd() ?? Data()
+    process.waitUntilExit()
+    return (
+      String(decoding: text, as: UTF8.self), String(decoding: complaints, as: UTF8.self),
+      process.terminationStatus
+    )
+  }
+
+  @Test func theIndependentReaderAgrees() throws {
+    let files = try FileManager.default.contentsOfDirectory(atPath: Self.folder.path)
+      .filter { $0.hasSuffix(".hex") }.sorted()
+    #expect(files.count > 5)
+    for file in files {
+      let catalog = file == "log.hex" ? ["--catalog", "\(Self.catalog)"] : []
+      let url = Self.folder.appending(path: file)
+      let (output, complaint, status) = try Self.read(catalog + [url.path])
+      let text = try String(
+        contentsOf: url.deletingPathExtension().appendingPathExtension("txt"), encoding: .utf8)
+      #expect(status == 0, "\(file): \(complaint)")
+      #expect(output == text, "\(file)")
+    }
+  }
+
+  @Test(.enabled(if: routesAreSummedUp)) func theIndependentReaderRefusesAnAlteredLog() throws {
+    var entries = try Self.log().entries.map(\.bytes)
+    entries[3][120] ^= 1  // A letter of the actor's name.
+    let url = FileManager.default.temporaryDirectory
+      .appending(path: "cadastre-altered-\(UUID().uuidString).hex")
+    try HexFile.text(of: entries).write(to: url, atomically: true, encoding: .utf8)
+    defer { try? FileManager.default.removeItem(at: url) }
+    let (_, complaint, status) = try Self.read(["--catalog", "\(Self.catalog)", url.path])
+    #expect(status == 1)
+    #expect(complaint == "read_log.py: the chain is broken\n")
+    #expect(try Self.read([url.path]).status == 0)
+  }
+}
