@@ -1,4 +1,4 @@
-import Glibc
+import Foundation
 
 /// A reading of a clock that only runs forward, from an arbitrary start: for how long things last,
 /// never for when they happened.
@@ -38,19 +38,12 @@ package struct NodeClock: Sendable {
 
 extension NodeClock {
   /// The clocks of this machine. The only place that reads them.
-  package static let system = NodeClock(
-    wallMilliseconds: {
-      var time = timespec()
-      clock_gettime(CLOCK_REALTIME, &time)
-      return UInt64(max(0, time.tv_sec)) * 1000 + UInt64(max(0, time.tv_nsec)) / 1_000_000
-    },
-    now: {
-      var time = timespec()
-      clock_gettime(CLOCK_MONOTONIC, &time)
-      return Moment(
-        sinceStart: .seconds(Int64(time.tv_sec)) + .nanoseconds(Int64(time.tv_nsec)))
-    }
-  )
+  package static let system: NodeClock = {
+    let start = ContinuousClock.now
+    return NodeClock(
+      wallMilliseconds: { UInt64(max(0, Date().timeIntervalSince1970 * 1000)) },
+      now: { Moment(sinceStart: start.duration(to: .now)) })
+  }()
 }
 
 extension Duration {

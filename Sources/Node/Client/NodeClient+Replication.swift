@@ -17,10 +17,11 @@ package struct FollowProgress: Hashable, Sendable {
 }
 
 extension NodeClient {
-  /// The node's whole state, at one position.
+  /// The node's whole state, at one position. It must be of `catalog`; nil takes any. `progress` is
+  /// told how many routes have come.
   ///
-  /// - Parameter catalog: The catalog that it must be of; nil takes any.
-  /// - Throws: ``NodeError`` also when the state breaks off or contradicts itself.
+  /// A state that breaks off is an error too. Whether its routes fit its digest is for
+  /// `CatalogState(restoring:routes:)` to say.
   package func fetchState(
     of catalog: CatalogID?, deadline: Duration? = nil,
     progress: @escaping @Sendable (_ routes: Int) -> Void = { _ in }
@@ -54,12 +55,8 @@ extension NodeClient {
     }
   }
 
-  /// Follows the node's log after a position, for as long as the stream holds.
-  ///
-  /// - Parameters:
-  ///   - state: The last entry that the caller has, by its state.
-  ///   - questions: What is sent while following; its end ends the following.
-  ///   - body: Gets every message, in order.
+  /// Follows the node's log after the last entry of `state`, for as long as the stream holds: sends
+  /// the `questions`, whose end ends the following, and gives `body` every message, in order.
   package func follow(
     after state: StateMachines.StateHeader?, region: String,
     questions: AsyncStream<FollowProgress>,

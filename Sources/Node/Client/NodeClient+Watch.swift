@@ -30,11 +30,9 @@ package struct SnapshotEnd: Hashable, Sendable {
 extension NodeClient {
   /// Tells `body` every change after `version`, each version whole, once, in order. Runs until the
   /// stream breaks, the task is cancelled or `body` throws; watch again from the last version that
-  /// was told.
+  /// was told. Without a version it begins with a snapshot. `progress` is how often to tell that
+  /// nothing changed; nil leaves that to the node.
   ///
-  /// - Parameters:
-  ///   - version: What the caller has; nil asks for a snapshot first.
-  ///   - progress: How often to tell that nothing changed; nil leaves it to the node.
   /// - Throws: ``NodeError`` when the stream ended; or what `body` throws.
   package func watch(
     from version: CatalogVersion?, progress: Duration? = nil, deadline: Duration? = nil,

@@ -46,15 +46,21 @@ package final class Freshness: Sendable {
     }
   }
 
-  /// Takes the leader's word that it was at `position` after it got the probe `answering`.
+  /// Takes the word of who is followed that it was at `position` after it got the probe
+  /// `answering`.
+  ///
+  /// `staleness` is what it says of itself: zero for the leader, more for a learner that stands in
+  /// for it, nil when that never caught up, which tells nothing.
   package func heard(
-    position: LogPosition, version: CatalogVersion, answering probe: UInt64, stored: LogPosition
+    position: LogPosition, version: CatalogVersion, answering probe: UInt64,
+    staleness: Duration?, stored: LogPosition
   ) {
     state.withLock { state in
       (state.leaderPosition, state.leaderVersion) = (position, version)
       if let asked = state.probes.last(where: { $0.number <= probe })?.sent {
         state.probes.removeAll { $0.number <= probe }
-        state.unmet.append((position, asked))
+        guard let staleness else { return }
+        state.unmet.append((position, Moment(sinceStart: asked.sinceStart - staleness)))
         // The newest question that all of the backlog answers is the one that will count.
         if state.unmet.count > 64 { state.unmet.removeFirst() }
       }

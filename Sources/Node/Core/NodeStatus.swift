@@ -31,6 +31,8 @@ package struct NodeStatus: Sendable {
   package var leaderAddress: String
   /// nil at a leader.
   package var learner: LearnerStatus?
+  /// Why the node's store takes no more writes; empty while it does.
+  package var condition: String
 
   package var version: CatalogVersion { stamp.version }
 }
@@ -73,6 +75,7 @@ extension Cadastre_V1_GetStatusResponse {
     newestVersion = status.newestVersion.rawValue
     uptimeMs = status.uptime.wholeMilliseconds
     leaderAddress = status.leaderAddress
+    condition = status.condition
     if let status = status.learner {
       learner = .with {
         $0.connected = status.isConnected
@@ -107,6 +110,7 @@ extension Cadastre_V1_GetStatusResponse {
       headHash: try fixed("head_hash", headHash), digest: try fixed("digest", digest),
       lastTime: HybridTimestamp(lastTime), routeCount: routeCount,
       oldestVersion: CatalogVersion(oldestVersion), newestVersion: CatalogVersion(newestVersion),
-      uptime: Duration(boundedMilliseconds: uptimeMs), leaderAddress: leaderAddress, learner: bond)
+      uptime: Duration(boundedMilliseconds: uptimeMs), leaderAddress: leaderAddress, learner: bond,
+      condition: condition)
   }
 }

@@ -87,6 +87,9 @@ package final class WakeHub: Sendable {
     /// Ends this wait, or the next one, as a change does.
     package func poke() { wake(.changed) }
 
+    /// Ends this wait, or the next one, with ``Wake/cancelled``.
+    package func cancel() { wake(.cancelled) }
+
     /// Waits for a change, at most until `due`, which is seen at the next tick after it.
     package func wait(until due: Moment? = nil) async -> Wake {
       await withTaskCancellationHandler {

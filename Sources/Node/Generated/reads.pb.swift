@@ -414,6 +414,12 @@ package nonisolated struct Cadastre_V1_GetStatusResponse: @unchecked Sendable {
   /// Clears the value of `learner`. Subsequent reads from it will return its default value.
   package mutating func clearLearner() {_uniqueStorage()._learner = nil}
 
+  /// Why the node's store takes no more writes, such as damage to its log; empty while it does.
+  package var condition: String {
+    get {_storage._condition}
+    set {_uniqueStorage()._condition = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -843,7 +849,7 @@ nonisolated extension Cadastre_V1_GetStatusRequest: SwiftProtobuf.Message, Swift
 
 nonisolated extension Cadastre_V1_GetStatusResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".GetStatusResponse"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}role\0\u{1}region\0\u{3}catalog_id\0\u{1}stamp\0\u{1}position\0\u{3}first_position\0\u{3}head_hash\0\u{1}digest\0\u{3}last_time\0\u{3}route_count\0\u{3}oldest_version\0\u{3}newest_version\0\u{3}uptime_ms\0\u{3}leader_address\0\u{1}learner\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}role\0\u{1}region\0\u{3}catalog_id\0\u{1}stamp\0\u{1}position\0\u{3}first_position\0\u{3}head_hash\0\u{1}digest\0\u{3}last_time\0\u{3}route_count\0\u{3}oldest_version\0\u{3}newest_version\0\u{3}uptime_ms\0\u{3}leader_address\0\u{1}learner\0\u{1}condition\0")
 
   fileprivate class _StorageClass {
     var _role: Cadastre_V1_NodeRole = .unspecified
@@ -861,6 +867,7 @@ nonisolated extension Cadastre_V1_GetStatusResponse: SwiftProtobuf.Message, Swif
     var _uptimeMs: UInt64 = 0
     var _leaderAddress: String = String()
     var _learner: Cadastre_V1_LearnerStatus? = nil
+    var _condition: String = String()
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -886,6 +893,7 @@ nonisolated extension Cadastre_V1_GetStatusResponse: SwiftProtobuf.Message, Swif
       _uptimeMs = source._uptimeMs
       _leaderAddress = source._leaderAddress
       _learner = source._learner
+      _condition = source._condition
     }
   }
 
@@ -919,6 +927,7 @@ nonisolated extension Cadastre_V1_GetStatusResponse: SwiftProtobuf.Message, Swif
         case 13: try { try decoder.decodeSingularUInt64Field(value: &_storage._uptimeMs) }()
         case 14: try { try decoder.decodeSingularStringField(value: &_storage._leaderAddress) }()
         case 15: try { try decoder.decodeSingularMessageField(value: &_storage._learner) }()
+        case 16: try { try decoder.decodeSingularStringField(value: &_storage._condition) }()
         default: break
         }
       }
@@ -976,6 +985,9 @@ nonisolated extension Cadastre_V1_GetStatusResponse: SwiftProtobuf.Message, Swif
       try { if let v = _storage._learner {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 15)
       } }()
+      if !_storage._condition.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._condition, fieldNumber: 16)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1000,6 +1012,7 @@ nonisolated extension Cadastre_V1_GetStatusResponse: SwiftProtobuf.Message, Swif
         if _storage._uptimeMs != rhs_storage._uptimeMs {return false}
         if _storage._leaderAddress != rhs_storage._leaderAddress {return false}
         if _storage._learner != rhs_storage._learner {return false}
+        if _storage._condition != rhs_storage._condition {return false}
         return true
       }
       if !storagesAreEqual {return false}

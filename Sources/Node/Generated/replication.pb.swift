@@ -403,9 +403,22 @@ package nonisolated struct Cadastre_V1_Heartbeat: Sendable {
   /// The last probe that had reached the leader by then; 0 for none.
   package var probe: UInt64 = 0
 
+  /// How long ago the sender last knew that it had everything the leader had: 0 at the leader, more
+  /// at a learner that is followed in its stead. Absent when it never did.
+  package var stalenessMs: UInt64 {
+    get {_stalenessMs ?? 0}
+    set {_stalenessMs = newValue}
+  }
+  /// Returns true if `stalenessMs` has been explicitly set.
+  package var hasStalenessMs: Bool {self._stalenessMs != nil}
+  /// Clears the value of `stalenessMs`. Subsequent reads from it will return its default value.
+  package mutating func clearStalenessMs() {self._stalenessMs = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
+
+  fileprivate var _stalenessMs: UInt64? = nil
 }
 
 /// The learner cannot be brought up to date by entries: it has to fetch a state. The stream ends.
@@ -1058,7 +1071,7 @@ nonisolated extension Cadastre_V1_EntryChunk: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Cadastre_V1_Heartbeat: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Heartbeat"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}position\0\u{1}version\0\u{1}probe\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}position\0\u{1}version\0\u{1}probe\0\u{3}staleness_ms\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1069,12 +1082,17 @@ nonisolated extension Cadastre_V1_Heartbeat: SwiftProtobuf.Message, SwiftProtobu
       case 1: try { try decoder.decodeSingularUInt64Field(value: &self.position) }()
       case 2: try { try decoder.decodeSingularUInt64Field(value: &self.version) }()
       case 3: try { try decoder.decodeSingularUInt64Field(value: &self.probe) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self._stalenessMs) }()
       default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if self.position != 0 {
       try visitor.visitSingularUInt64Field(value: self.position, fieldNumber: 1)
     }
@@ -1084,6 +1102,9 @@ nonisolated extension Cadastre_V1_Heartbeat: SwiftProtobuf.Message, SwiftProtobu
     if self.probe != 0 {
       try visitor.visitSingularUInt64Field(value: self.probe, fieldNumber: 3)
     }
+    try { if let v = self._stalenessMs {
+      try visitor.visitSingularUInt64Field(value: v, fieldNumber: 4)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1091,6 +1112,7 @@ nonisolated extension Cadastre_V1_Heartbeat: SwiftProtobuf.Message, SwiftProtobu
     if lhs.position != rhs.position {return false}
     if lhs.version != rhs.version {return false}
     if lhs.probe != rhs.probe {return false}
+    if lhs._stalenessMs != rhs._stalenessMs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -73,9 +73,12 @@ extension Cadastre_V1_CatalogWatch {
         /// > Streams every change after a version, each exactly once, in order, without a gap.
         /// > 
         /// > The first message is always `started`. Where the asked version is not retained, or none was
-        /// > given, the routes as they are come next, in `snapshot` messages; then come the deltas. The
-        /// > stream ends only with an error: UNAVAILABLE when the node shuts down or itself took over a
-        /// > whole state. Watch again from the last version that was whole.
+        /// > given, the routes as they are come next, in `snapshot` messages; then come the deltas. A caller
+        /// > that reads so slowly that the next version is no longer retained gets `started` with `reset`
+        /// > once more, and a snapshot. The stream ends only with an error, such as UNAVAILABLE when the
+        /// > node shuts down: watch again from the last version that was whole.
+        /// > 
+        /// > A start version that the node has not reached yet is waited for as in a read.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Cadastre_V1_WatchRequest` messages.
@@ -109,9 +112,12 @@ extension Cadastre_V1_CatalogWatch {
         /// > Streams every change after a version, each exactly once, in order, without a gap.
         /// > 
         /// > The first message is always `started`. Where the asked version is not retained, or none was
-        /// > given, the routes as they are come next, in `snapshot` messages; then come the deltas. The
-        /// > stream ends only with an error: UNAVAILABLE when the node shuts down or itself took over a
-        /// > whole state. Watch again from the last version that was whole.
+        /// > given, the routes as they are come next, in `snapshot` messages; then come the deltas. A caller
+        /// > that reads so slowly that the next version is no longer retained gets `started` with `reset`
+        /// > once more, and a snapshot. The stream ends only with an error, such as UNAVAILABLE when the
+        /// > node shuts down: watch again from the last version that was whole.
+        /// > 
+        /// > A start version that the node has not reached yet is waited for as in a read.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Cadastre_V1_WatchRequest` message.
@@ -143,9 +149,12 @@ extension Cadastre_V1_CatalogWatch {
         /// > Streams every change after a version, each exactly once, in order, without a gap.
         /// > 
         /// > The first message is always `started`. Where the asked version is not retained, or none was
-        /// > given, the routes as they are come next, in `snapshot` messages; then come the deltas. The
-        /// > stream ends only with an error: UNAVAILABLE when the node shuts down or itself took over a
-        /// > whole state. Watch again from the last version that was whole.
+        /// > given, the routes as they are come next, in `snapshot` messages; then come the deltas. A caller
+        /// > that reads so slowly that the next version is no longer retained gets `started` with `reset`
+        /// > once more, and a snapshot. The stream ends only with an error, such as UNAVAILABLE when the
+        /// > node shuts down: watch again from the last version that was whole.
+        /// > 
+        /// > A start version that the node has not reached yet is waited for as in a read.
         ///
         /// - Parameters:
         ///   - request: A `Cadastre_V1_WatchRequest` message.
@@ -236,9 +245,12 @@ extension Cadastre_V1_CatalogWatch {
         /// > Streams every change after a version, each exactly once, in order, without a gap.
         /// > 
         /// > The first message is always `started`. Where the asked version is not retained, or none was
-        /// > given, the routes as they are come next, in `snapshot` messages; then come the deltas. The
-        /// > stream ends only with an error: UNAVAILABLE when the node shuts down or itself took over a
-        /// > whole state. Watch again from the last version that was whole.
+        /// > given, the routes as they are come next, in `snapshot` messages; then come the deltas. A caller
+        /// > that reads so slowly that the next version is no longer retained gets `started` with `reset`
+        /// > once more, and a snapshot. The stream ends only with an error, such as UNAVAILABLE when the
+        /// > node shuts down: watch again from the last version that was whole.
+        /// > 
+        /// > A start version that the node has not reached yet is waited for as in a read.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Cadastre_V1_WatchRequest` message.
@@ -285,9 +297,12 @@ extension Cadastre_V1_CatalogWatch {
         /// > Streams every change after a version, each exactly once, in order, without a gap.
         /// > 
         /// > The first message is always `started`. Where the asked version is not retained, or none was
-        /// > given, the routes as they are come next, in `snapshot` messages; then come the deltas. The
-        /// > stream ends only with an error: UNAVAILABLE when the node shuts down or itself took over a
-        /// > whole state. Watch again from the last version that was whole.
+        /// > given, the routes as they are come next, in `snapshot` messages; then come the deltas. A caller
+        /// > that reads so slowly that the next version is no longer retained gets `started` with `reset`
+        /// > once more, and a snapshot. The stream ends only with an error, such as UNAVAILABLE when the
+        /// > node shuts down: watch again from the last version that was whole.
+        /// > 
+        /// > A start version that the node has not reached yet is waited for as in a read.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Cadastre_V1_WatchRequest` message.
@@ -327,9 +342,12 @@ extension Cadastre_V1_CatalogWatch.ClientProtocol {
     /// > Streams every change after a version, each exactly once, in order, without a gap.
     /// > 
     /// > The first message is always `started`. Where the asked version is not retained, or none was
-    /// > given, the routes as they are come next, in `snapshot` messages; then come the deltas. The
-    /// > stream ends only with an error: UNAVAILABLE when the node shuts down or itself took over a
-    /// > whole state. Watch again from the last version that was whole.
+    /// > given, the routes as they are come next, in `snapshot` messages; then come the deltas. A caller
+    /// > that reads so slowly that the next version is no longer retained gets `started` with `reset`
+    /// > once more, and a snapshot. The stream ends only with an error, such as UNAVAILABLE when the
+    /// > node shuts down: watch again from the last version that was whole.
+    /// > 
+    /// > A start version that the node has not reached yet is waited for as in a read.
     ///
     /// - Parameters:
     ///   - request: A request containing a single `Cadastre_V1_WatchRequest` message.
@@ -363,9 +381,12 @@ extension Cadastre_V1_CatalogWatch.ClientProtocol {
     /// > Streams every change after a version, each exactly once, in order, without a gap.
     /// > 
     /// > The first message is always `started`. Where the asked version is not retained, or none was
-    /// > given, the routes as they are come next, in `snapshot` messages; then come the deltas. The
-    /// > stream ends only with an error: UNAVAILABLE when the node shuts down or itself took over a
-    /// > whole state. Watch again from the last version that was whole.
+    /// > given, the routes as they are come next, in `snapshot` messages; then come the deltas. A caller
+    /// > that reads so slowly that the next version is no longer retained gets `started` with `reset`
+    /// > once more, and a snapshot. The stream ends only with an error, such as UNAVAILABLE when the
+    /// > node shuts down: watch again from the last version that was whole.
+    /// > 
+    /// > A start version that the node has not reached yet is waited for as in a read.
     ///
     /// - Parameters:
     ///   - message: request message to send.

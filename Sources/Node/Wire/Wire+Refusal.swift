@@ -3,9 +3,8 @@ import GRPCCore
 import StateMachines
 
 extension NodeError {
-  /// What a caller is told of a refused command.
-  ///
-  /// - Parameter current: The version of the catalog that refused.
+  /// What a caller is told of a refused command. `current` is the version of the catalog that
+  /// refused.
   package init(_ refusal: Refusal, current: CatalogVersion) {
     self.init(refusal.status, reason: refusal.code, refusal.description) { detail in
       detail.catalogVersion = current.rawValue
@@ -52,4 +51,11 @@ extension Refusal {
       .failedPrecondition
     }
   }
+}
+
+extension MalformedMessage: RPCErrorConvertible {
+  package var rpcErrorCode: RPCError.Code { .invalidArgument }
+  package var rpcErrorMessage: String { NodeError(self).rpcErrorMessage }
+  package var rpcErrorMetadata: Metadata { NodeError(self).rpcErrorMetadata }
+  package var rpcErrorCause: (any Error)? { nil }
 }

@@ -1,0 +1,81 @@
+import Catalog
+import GRPCCore
+import Replay
+import StateMachines
+
+/// The state that a read is answered from, and what to say of it.
+package struct CatalogView: Sendable {
+  package var state: CatalogState
+  package var stamp: ReadStamp
+
+  package init(state: CatalogState, stamp: ReadStamp) {
+    self.state = state
+    self.stamp = stamp
+  }
+}
+
+extension NodeCore {
+  /// The published state, if it meets `demand`. Waits for nobody.
+  package func view(meeting demand: ReadDemand) -> CatalogView? {
+    // In this order: what is true of the freshness now is true of every state published later.
+    let staleness = freshness.staleness(at: clock.now())
+    let current = store.current
+    guard current.version >= demand.minimumVersion else { return nil }
+    if let maximum = demand.maximumStaleness {
+      guard let staleness, staleness <= maximum else { return nil }
+    }
+    return CatalogView(state: current, stamp: stamp(current.version, staleness: staleness))
+  }
+
+  /// The published state once it meets `demand`, which is waited for until shortly before the
+  /// caller stops waiting, at most for ``NodeLimits/patience``.
+  ///
+  /// - Throws: ``NodeError`` that names the version that the node has.
+  package func view(
+    meeting demand: ReadDemand, timeout: Duration?
+  ) async throws(NodeError) -> CatalogView {
+    if let view = view(meeting: demand) { return view }
+    // A refusal is worth more to the caller than its deadline: it says what there is.
+    let margin = timeout.map { min($0 / 4, .milliseconds(100)) } ?? .zero
+    let due = clock.now() + min(limits.patience, timeout.map { $0 - margin } ?? limits.patience)
+    let found = await waits.withSubscription { subscription -> CatalogView? in
+      while true {
+        if let view = view(meeting: demand) { return view }
+        switch await subscription.wait(until: due) {
+        case .changed: continue
+        case .due, .closed, .cancelled: return view(meeting: demand)
+        }
+      }
+    }
+    if let found { return found }
+    throw refusal(of: demand)
+  }
+
+  private func refusal(of demand: ReadDemand) -> NodeError {
+    let version = store.current.version
+    var lacks: [String] = []
+    if version < demand.minimumVersion {
+      lacks.append("it is at version \(version), version \(demand.minimumVersion) was asked for")
+    }
+    if let maximum = demand.maximumStaleness {
+      switch freshness.staleness(at: clock.now()) {
+      case nil:
+        lacks.append("it has not caught up with its leader since it started")
+      case let staleness? where staleness > maximum:
+        lacks.append(
+          "it last caught up \(staleness.wholeMilliseconds) ms ago, "
+            + "\(maximum.wholeMilliseconds) ms was asked for")
+      case .some:
+        break
+      }
+    }
+    return NodeError(
+      .unavailable, reason: "behind",
+      "this node is behind: " + lacks.joined(separator: "; "),
+      remedy: "ask again, ask another node, or ask for less"
+    ) { detail in
+      detail.catalogVersion = version.rawValue
+      detail.leaderAddress = leaderAddress
+    }
+  }
+}

@@ -1,0 +1,133 @@
+import Catalog
+import Logging
+import Replay
+import StateMachines
+import Synchronization
+
+/// What the services of a node share: the store, how fresh it is, and who waits for it.
+package final class NodeCore: Sendable {
+  package let role: NodeRole
+  package let region: String
+  package let store: CatalogStore
+  package let freshness: Freshness
+  package let clock: NodeClock
+  package let limits: NodeLimits
+  package let logger: Logger
+  /// Watchers and followers: woken when something was published.
+  package let changes = WakeHub()
+  /// Reads that wait for a version or for freshness: woken by either.
+  package let waits = WakeHub()
+  package let startedAt: Moment
+
+  private struct State {
+    var leaderAddress: String
+    var learner: LearnerStatus?
+    var era = 0
+  }
+
+  private let state: Mutex<State>
+
+  package init(
+    role: NodeRole, region: String, store: CatalogStore, clock: NodeClock, limits: NodeLimits,
+    leaderAddress: String, logger: Logger
+  ) {
+    self.role = role
+    self.region = region
+    self.store = store
+    self.clock = clock
+    self.limits = limits
+    self.logger = logger
+    freshness = Freshness(isLeader: role == .leader)
+    startedAt = clock.now()
+    state = Mutex(
+      State(leaderAddress: leaderAddress, learner: role == .learner ? LearnerStatus() : nil))
+  }
+
+  /// Where commands are decided, as this node knows it.
+  package var leaderAddress: String {
+    get { state.withLock { $0.leaderAddress } }
+    set { state.withLock { $0.leaderAddress = newValue } }
+  }
+
+  /// Counts the states that were taken over whole. Versions of different eras are of different
+  /// histories: a watcher of an older era starts over.
+  package var era: Int { state.withLock { $0.era } }
+
+  package func beginEra() {
+    state.withLock { state in
+      state.era += 1
+      state.learner?.resets += 1
+    }
+  }
+
+  /// Changes what the status says of the bond to the leader. Nothing at a leader.
+  package func updateLearner(_ body: (inout LearnerStatus) -> Void) {
+    state.withLock { state in
+      guard var learner = state.learner else { return }
+      body(&learner)
+      state.learner = learner
+    }
+  }
+
+  /// Wakes whoever waits for what was just published.
+  package func published() {
+    changes.publish()
+    waits.publish()
+  }
+
+  /// Ends every wait, for good.
+  package func close() {
+    changes.close()
+    waits.close()
+  }
+}
+
+extension NodeCore {
+  /// The stamp of an answer from `version`, by the freshness known before the state was looked at.
+  package func stamp(_ version: CatalogVersion, staleness: Duration?) -> ReadStamp {
+    ReadStamp(
+      version: version, servedAtMilliseconds: clock.wallMilliseconds(), staleness: staleness)
+  }
+
+  package func status(of view: CatalogView) -> NodeStatus {
+    let (leaderAddress, learner) = state.withLock { ($0.leaderAddress, $0.learner) }
+    let current = view.state
+    let leader = freshness.leader
+    return NodeStatus(
+      role: role, region: region, catalog: current.catalog, stamp: view.stamp,
+      position: current.appliedThrough, firstPosition: (try? store.firstPosition()) ?? .zero,
+      headHash: current.lastHash, digest: current.digest, lastTime: current.lastTime,
+      routeCount: UInt64(current.routes.count), oldestVersion: store.retainedVersions.lowerBound,
+      newestVersion: current.version, uptime: clock.now() - startedAt,
+      leaderAddress: leaderAddress,
+      learner: learner.map { learner in
+        var learner = learner
+        learner.leaderPosition = leader.position
+        learner.leaderVersion = leader.version
+        learner.lag =
+          leader.position > current.appliedThrough
+          ? leader.position.rawValue - current.appliedThrough.rawValue : 0
+        return learner
+      },
+      condition: store.condition.map { "\($0)" } ?? "")
+  }
+}
+
+/// How much a node lets its callers ask for.
+package struct NodeLimits: Sendable {
+  /// How long a read waits for its demand, whatever its deadline.
+  package var patience: Duration = .seconds(2)
+  /// The most keys or ids in one read.
+  package var keysPerRead = 10_000
+  /// The most routes on a page, and how many where nobody says.
+  package var routesPerPage = 10_000
+  package var defaultRoutesPerPage = 1000
+  /// About how many bytes of routes or entries go into a message of a stream or a page.
+  package var messageByteCount = 1 << 20
+  /// How often a watch tells that nothing changed, where nobody says.
+  package var progressInterval: Duration = .seconds(5)
+  /// How long a watcher may take to read a snapshot. Until then its version is kept for it.
+  package var snapshotPatience: Duration = .seconds(120)
+
+  package init() {}
+}

@@ -1,0 +1,105 @@
+import Catalog
+import GRPCCore
+import Logging
+import Replay
+import StateMachines
+
+/// Has commands decided by this node's own store.
+package struct LeaderSink: CommandSink {
+  private let core: NodeCore
+
+  package init(_ core: NodeCore) { self.core = core }
+
+  package func submit(
+    _ command: Command, timeout: Duration?, isForwarded: Bool
+  ) async throws(NodeError) -> CommandReceipt {
+    do {
+      let receipt = try await core.store.submit(command)
+      let wire = CommandReceipt(receipt)
+      core.logger.debug(
+        "command \(wire.outcome.rawValue)",
+        metadata: [
+          "catalog_version": "\(wire.version)", "position": "\(wire.position)",
+          "command": "\(command.id)", "actor": "\(command.actor)",
+        ])
+      return wire
+    } catch {
+      throw NodeError(error, current: core.store.current.version)
+    }
+  }
+}
+
+/// Passes commands on to the leader, and its answer, details and all, back.
+package struct ForwardingSink: CommandSink {
+  private let leader: NodeClient
+  private let options: FollowOptions
+
+  package init(to leader: NodeClient, options: FollowOptions) {
+    self.leader = leader
+    self.options = options
+  }
+
+  package func submit(
+    _ command: Command, timeout: Duration?, isForwarded: Bool
+  ) async throws(NodeError) -> CommandReceipt {
+    guard !isForwarded else {
+      throw NodeError(
+        .unavailable, reason: "not_leader",
+        "this node is a learner of \(leader.address) and was taken for the leader",
+        remedy: "send the command to the leader"
+      ) { $0.leaderAddress = "\(leader.address)" }
+    }
+    // A little less than the caller waits, so that it hears what happened.
+    let deadline = timeout.map { $0 - min($0 / 10, .milliseconds(100)) }
+    do {
+      return try await leader.submit(
+        command, deadline: deadline ?? options.forwardTimeout, forwarded: true)
+    } catch {
+      guard error.code == .unavailable, error.detail == nil else { throw error }
+      throw NodeError(
+        .unavailable, reason: "leader_unavailable",
+        "the leader could not be reached: \(error.message)",
+        remedy: "send the command again with the same command id"
+      ) { $0.leaderAddress = "\(leader.address)" }
+    }
+  }
+}
+
+extension CommandReceipt {
+  package init(_ receipt: Receipt) {
+    let outcome: Outcome =
+      switch receipt.outcome {
+      case .appended: .appended
+      case .alreadyDone: .alreadyDone
+      case .repeated: .repeated
+      }
+    self.init(
+      command: receipt.command, outcome: outcome, position: receipt.position,
+      version: receipt.version, newRoutes: receipt.newRoutes)
+  }
+}
+
+extension NodeError {
+  /// What a caller is told of a command without a receipt.
+  ///
+  /// `current` is the version of the catalog that refused.
+  package init(_ failure: CommandFailure, current: CatalogVersion) {
+    switch failure {
+    case .refused(let refusal):
+      self.init(refusal, current: current)
+    case .commandIDReused(_, let position):
+      self.init(.alreadyExists, reason: "command_id_reused", failure.description) {
+        $0.catalogVersion = current.rawValue
+        $0.position = position.rawValue
+      }
+    case .overloaded:
+      self.init(.resourceExhausted, reason: "overloaded", failure.description)
+    case .storage:
+      self.init(.unavailable, reason: "storage", failure.description)
+    case .notLeader:
+      self.init(.unavailable, reason: "not_leader", failure.description)
+    case .closed:
+      self.init(.unavailable, reason: "shutting_down", failure.description)
+    }
+  }
+}

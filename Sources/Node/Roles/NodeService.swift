@@ -1,0 +1,255 @@
+import Catalog
+import Foundation
+import GRPCCore
+import Logging
+import NIOPosix
+import Replay
+import ServiceLifecycle
+import StateMachines
+import Synchronization
+import UnixSignals
+
+/// A node from its start to its end: opens the store, serves, follows where it is a learner, and on
+/// a graceful shutdown ends its streams, lets its calls finish and closes the store.
+package final class NodeService: Service {
+  private let configuration: NodeConfiguration
+  private let clock: NodeClock
+  private let logger: Logger
+  private let phase = Mutex(Phase.starting)
+
+  private enum Phase {
+    case starting
+    case serving(NodeCore, NodeServer)
+    case stopping
+  }
+
+  package init(
+    _ configuration: NodeConfiguration, clock: NodeClock = .system, logger: Logger
+  ) {
+    self.configuration = configuration
+    self.clock = clock
+    var logger = logger
+    if let region = configuration.region { logger[metadataKey: "region"] = "\(region)" }
+    self.logger = logger
+  }
+
+  /// Runs a node until SIGTERM or SIGINT has ended it in good order.
+  package static func runUntilSignalled(
+    _ configuration: NodeConfiguration, logger: Logger
+  ) async throws {
+    try configuration.check()
+    let group = ServiceGroup(
+      configuration: .init(
+        services: [
+          .init(
+            service: NodeService(configuration, logger: logger),
+            successTerminationBehavior: .gracefullyShutdownGroup)
+        ],
+        gracefulShutdownSignals: [.sigterm, .sigint],
+        logger: logger))
+    try await group.run()
+  }
+
+  package func run() async throws {
+    try configuration.check()
+    try await withGracefulShutdownHandler {
+      switch configuration.role {
+      case .leader: try await runLeader()
+      case .learner(let leader): try await runLearner(of: leader)
+      }
+    } onGracefulShutdown: {
+      self.beginShutdown()
+    }
+  }
+
+  /// Begins to end what ``run()`` does, as a graceful shutdown does.
+  package func beginShutdown() {
+    let before = phase.withLock { phase in
+      defer { phase = .stopping }
+      return phase
+    }
+    guard case .serving(let core, let server) = before else { return }
+    logger.info("shutting down", metadata: ["catalog_version": "\(core.store.current.version)"])
+    core.close()
+    server.beginShutdown()
+  }
+
+  private var isStopping: Bool {
+    phase.withLock { if case .stopping = $0 { true } else { false } }
+  }
+
+  private func runLeader() async throws {
+    let store = try await openStore()
+    let core = makeCore(store, role: .leader, leaderAddress: "")
+    try await serve(core, commands: LeaderSink(core)) {}
+  }
+
+  private func runLearner(of leader: NodeAddress) async throws {
+    let client = try NodeClient(leader)
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try await client.run() }
+      defer { group.cancelAll() }
+      let join = LearnerJoin(
+        leader: client, folder: configuration.folder, options: configuration.following,
+        logger: logger)
+      guard try await join.run(until: { self.isStopping }) else { return }
+      let core = makeCore(try await openStore(), role: .learner, leaderAddress: "\(leader)")
+      let replica = Replica(core: core, leader: client, options: configuration.following)
+      let sink = ForwardingSink(to: client, options: configuration.following)
+      try await serve(core, commands: sink) { await replica.run() }
+    }
+  }
+
+  private func openStore() async throws -> CatalogStore {
+    var options = configuration.store
+    options.role =
+      switch configuration.role {
+      case .leader: .leader
+      case .learner: .learner
+      }
+    let folder = configuration.folder
+    let (clock, logger) = (clock, logger)
+    let started = clock.now()
+    let store = try await NIOThreadPool.singleton.runIfActive { [options] in
+      try CatalogStore.open(
+        folder: folder, options: options, wallMilliseconds: clock.wallMilliseconds)
+    }
+    let state = store.current
+    logger.info(
+      "opened the log",
+      metadata: [
+        "catalog_version": "\(state.version)", "position": "\(state.appliedThrough)",
+        "routes": "\(state.routes.count)", "catalog": "\(state.catalog)", "folder": "\(folder)",
+        "milliseconds": "\((clock.now() - started).wholeMilliseconds)",
+      ])
+    if let condition = store.condition {
+      logger.error(
+        "the log is not whole: serving what is proven before the damage, and writing nothing",
+        metadata: ["error": "\(condition)"])
+    }
+    return store
+  }
+
+  private func makeCore(
+    _ store: CatalogStore, role: NodeRole, leaderAddress: String
+  ) -> NodeCore {
+    NodeCore(
+      role: role, region: configuration.region?.name ?? "", store: store, clock: clock,
+      limits: configuration.limits, leaderAddress: leaderAddress, logger: logger)
+  }
+
+  /// Serves until the shutdown, with `follow` beside it, and closes the store.
+  private func serve(
+    _ core: NodeCore, commands: any CommandSink,
+    following follow: @escaping @Sendable () async -> Void
+  ) async throws {
+    let server = NodeServer(
+      listen: configuration.listen,
+      services: [
+        ReadsService(core), CommandsService(commands), WatchService(core),
+        ReplicationService(core),
+      ])
+    let isStopping = phase.withLock { phase in
+      if case .stopping = phase { return true }
+      phase = .serving(core, server)
+      return false
+    }
+    let store = core.store
+    let result: Result<Void, any Error>
+    do {
+      if !isStopping { try await run(server, core, follow) }
+      result = .success(())
+    } catch {
+      result = .failure(error)
+    }
+    core.close()
+    try? await NIOThreadPool.singleton.runIfActive { store.close() }
+    logger.info("stopped", metadata: ["catalog_version": "\(store.current.version)"])
+    try result.get()
+  }
+
+  private func run(
+    _ server: NodeServer, _ core: NodeCore, _ follow: @escaping @Sendable () async -> Void
+  ) async throws {
+    let (configuration, logger) = (configuration, logger)
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      let beside =
+        [
+          { try await Self.announce(server, core, configuration, logger) },
+          { await core.passOnPublications() },
+          { try await core.keepTime() },
+          { await follow() },
+          {
+            // Calls that do not end by themselves are ended.
+            await core.untilClosed()
+            try await Task.sleep(for: configuration.gracePeriod)
+            throw GracePeriodOver()
+          },
+        ] as [@Sendable () async throws -> Void]
+      for task in beside {
+        group.addTask {
+          try await task()
+          // Only the server's end is this node's end.
+          while !Task.isCancelled { try await Task.sleep(for: .seconds(3600)) }
+        }
+      }
+      group.addTask { try await server.serve() }
+      defer { group.cancelAll() }
+      do {
+        try await group.next()
+      } catch is GracePeriodOver {
+        logger.warning("calls were still under way at the end of the grace period")
+      }
+    }
+  }
+
+  private struct GracePeriodOver: Error {}
+
+  /// Tells where the node listens.
+  private static func announce(
+    _ server: NodeServer, _ core: NodeCore, _ configuration: NodeConfiguration, _ logger: Logger
+  ) async throws {
+    // Where there is no address the server's own error says why.
+    guard let address = await server.address else { return }
+    if core.role == .leader {
+      core.leaderAddress = "\(configuration.advertisedAddress ?? address)"
+    }
+    if let file = configuration.addressFile {
+      try Data("\(address)\n".utf8).write(to: URL(fileURLWithPath: file), options: .atomic)
+    }
+    logger.info(
+      "listening on \(address) as \(core.role.rawValue)",
+      metadata: ["catalog_version": "\(core.store.current.version)"])
+    configuration.onListening(address)
+  }
+}
+
+extension NodeCore {
+  /// Wakes those who wait when a deadline of theirs is past; runs until it is cancelled.
+  fileprivate func keepTime() async throws {
+    while true {
+      try await Task.sleep(for: .milliseconds(10))
+      let now = clock.now()
+      waits.tick(now)
+      changes.tick(now)
+    }
+  }
+
+  /// Returns once the node is shutting down.
+  func untilClosed() async {
+    await changes.withSubscription { subscription in
+      while true {
+        switch await subscription.wait() {
+        case .closed, .cancelled: return
+        case .changed, .due: continue
+        }
+      }
+    }
+  }
+
+  /// Wakes those who wait for what the store publishes, off the store's own thread; runs until it is
+  /// cancelled.
+  fileprivate func passOnPublications() async {
+    for await _ in store.changes() { published() }
+  }
+}

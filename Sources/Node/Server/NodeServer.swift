@@ -1,0 +1,61 @@
+import GRPCCore
+import GRPCNIOTransportHTTP2Posix
+import NIOCore
+import NIOPosix
+
+/// The gRPC server of a node, in plain text.
+package final class NodeServer: Sendable {
+  private typealias Transport = HTTP2ServerTransport.Custom<PlaintextListener>
+
+  private let listen: NodeAddress
+  private let server: GRPCServer<Transport>
+  private let executor: EventLoopExecutor
+
+  package init(
+    listen: NodeAddress, services: [any RegistrableRPCService],
+    eventLoopGroup: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
+  ) {
+    self.listen = listen
+    var config = Transport.Config.defaults
+    config.rpc.maxRequestPayloadSize = NodeClient.maximumMessageByteCount
+    config.http2.targetWindowSize = 1 << 20
+    config.http2.maxConcurrentStreams = 4096
+    // Finds callers that vanished without a word, and suffers callers that look for us likewise.
+    config.connection.keepalive.time = .seconds(30)
+    config.connection.keepalive.timeout = .seconds(10)
+    config.connection.keepalive.clientBehavior.allowWithoutCalls = true
+    config.connection.keepalive.clientBehavior.minPingIntervalWithoutCalls = .seconds(1)
+    server = GRPCServer(
+      transport: Transport(
+        listenerFactory: PlaintextListener(
+          host: listen.host, port: listen.port, eventLoopGroup: eventLoopGroup),
+        config: config),
+      services: services)
+    executor = EventLoopExecutor(eventLoopGroup)
+  }
+
+  /// Serves until ``beginShutdown()`` and the end of all calls, or cancellation.
+  ///
+  /// - Throws: ``NodeError`` when the address cannot be listened on.
+  package func serve() async throws {
+    do {
+      try await withTaskExecutorPreference(executor) { try await server.serve() }
+    } catch let error as RuntimeError {
+      throw NodeError(
+        .unavailable, "cannot listen on \(listen): \(error.cause.map { "\($0)" } ?? error.message)")
+    }
+  }
+
+  /// The address that is listened on, once it is; nil when it never will be.
+  package var address: NodeAddress? {
+    get async {
+      guard let address = await server.transport.listeningAddress else { return nil }
+      if let ipv4 = address.ipv4 { return NodeAddress(host: ipv4.host, port: ipv4.port) }
+      if let ipv6 = address.ipv6 { return NodeAddress(host: ipv6.host, port: ipv6.port) }
+      return listen
+    }
+  }
+
+  /// Takes no new connections and calls; those under way may end.
+  package func beginShutdown() { server.beginGracefulShutdown() }
+}

@@ -1,0 +1,74 @@
+import Catalog
+import GRPCCore
+import StateMachines
+
+/// Where commands go: to this node's own store, or on to the leader.
+package protocol CommandSink: Sendable {
+  /// - Parameters:
+  ///   - command: What is to be done.
+  ///   - timeout: How long the caller waits; nil for ever.
+  ///   - isForwarded: Whether another node passed it on already.
+  /// - Returns: What became of it, once that is durable.
+  /// - Throws: ``NodeError`` with the details of the refusal.
+  func submit(
+    _ command: Command, timeout: Duration?, isForwarded: Bool
+  ) async throws(NodeError) -> CommandReceipt
+}
+
+/// Takes commands: reads them, hands them to the sink, answers.
+package struct CommandsService: Cadastre_V1_CatalogCommands.ServiceProtocol {
+  private let sink: any CommandSink
+
+  package init(_ sink: any CommandSink) { self.sink = sink }
+
+  package func bootstrap(
+    request: ServerRequest<Wire.BootstrapRequest>, context: ServerContext
+  ) async throws -> ServerResponse<Wire.CommandResponse> {
+    try await submit(request)
+  }
+
+  package func split(
+    request: ServerRequest<Wire.SplitRequest>, context: ServerContext
+  ) async throws -> ServerResponse<Wire.CommandResponse> {
+    try await submit(request)
+  }
+
+  package func splitBatch(
+    request: ServerRequest<Wire.SplitBatchRequest>, context: ServerContext
+  ) async throws -> ServerResponse<Wire.CommandResponse> {
+    try await submit(request)
+  }
+
+  package func merge(
+    request: ServerRequest<Wire.MergeRequest>, context: ServerContext
+  ) async throws -> ServerResponse<Wire.CommandResponse> {
+    try await submit(request)
+  }
+
+  package func move(
+    request: ServerRequest<Wire.MoveRequest>, context: ServerContext
+  ) async throws -> ServerResponse<Wire.CommandResponse> {
+    try await submit(request)
+  }
+
+  package func setState(
+    request: ServerRequest<Wire.SetStateRequest>, context: ServerContext
+  ) async throws -> ServerResponse<Wire.CommandResponse> {
+    try await submit(request)
+  }
+
+  package func setAllowedRegions(
+    request: ServerRequest<Wire.SetAllowedRegionsRequest>, context: ServerContext
+  ) async throws -> ServerResponse<Wire.CommandResponse> {
+    try await submit(request)
+  }
+
+  private func submit(
+    _ request: ServerRequest<some WireCommand>
+  ) async throws -> ServerResponse<Wire.CommandResponse> {
+    let receipt = try await sink.submit(
+      try request.message.command(), timeout: request.metadata.callTimeout,
+      isForwarded: request.metadata[CommandForwarding.header].contains { _ in true })
+    return ServerResponse(message: Wire.CommandResponse(receipt))
+  }
+}
