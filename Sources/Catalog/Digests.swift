@@ -15,7 +15,7 @@ package struct EntryHash: FixedBytes {
   package init(of data: UnsafeRawBufferPointer) {
     var hasher = SHA256()
     hasher.update(bufferPointer: data)
-    self.bytes = Array(hasher.finalize())
+    self.bytes = hasher.finalize().withUnsafeBytes { Array($0) }
   }
 
   /// What the first entry of a catalog's stream names as the entry before it:
