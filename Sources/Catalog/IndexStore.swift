@@ -1,0 +1,108 @@
+import Synchronization
+
+/// Where the nodes of one or more ``RouteIndex``es live, with the versions that hold them.
+///
+/// No node counts its references. Each carries the serial of the version that it was made for, and
+/// each version knows its parent and which of the parent's nodes it replaced. When nobody holds a
+/// version any more, that tells which nodes only it could see; see `IndexStore+Reclaim.swift`.
+package final class IndexStore: Sendable {
+  /// The most entries of a leaf.
+  let leafLimit: Int
+  /// The most keys of an inner node.
+  let innerLimit: Int
+
+  private let lastSerial = Atomic<UInt64>(0)
+  let graph = Mutex(VersionGraph())
+  /// Versions that lost their last holder and wait for ``reclaim(limit:)``. A lock of its own, so
+  /// that a reader who drops a version never waits for one who frees nodes.
+  let retired = Mutex<[Int]>([])
+  /// An estimate of what waits: versions and nodes.
+  let backlog = Atomic<Int>(0)
+  private let liveNodes = Atomic<Int>(0)
+  private let liveBytes = Atomic<Int>(0)
+
+  /// - Parameter fanOut: The most entries of a leaf and children of an inner node; at least 4.
+  ///   Small ones are for tests: there a few entries already make a tall tree.
+  package convenience init(fanOut: Int) {
+    self.init(leafLimit: fanOut, innerLimit: fanOut - 1)
+  }
+
+  package convenience init() {
+    self.init(leafLimit: 32, innerLimit: 63)
+  }
+
+  package init(leafLimit: Int, innerLimit: Int) {
+    precondition(leafLimit >= 4 && innerLimit >= 3 && leafLimit <= 255 && innerLimit <= 255)
+    self.leafLimit = leafLimit
+    self.innerLimit = innerLimit
+  }
+
+  deinit {
+    // Every version held the store, so by now all are retired.
+    reclaim(limit: .max)
+  }
+
+  /// How many nodes are allocated.
+  package var nodeCount: Int { liveNodes.load(ordering: .relaxed) }
+  /// The bytes of the allocated nodes.
+  package var nodeByteCount: Int { liveBytes.load(ordering: .relaxed) }
+
+  /// How many versions are held, or needed to tell what held ones can see.
+  package var versionCount: Int { graph.withLock { $0.count } }
+
+  /// The most keys of a node at this level.
+  func limit(level: Int) -> Int { level == 0 ? leafLimit : innerLimit }
+
+  /// The serial of an edit that begins: higher than all before.
+  func nextSerial() -> UInt64 {
+    lastSerial.wrappingAdd(1, ordering: .relaxed).newValue
+  }
+
+  func count(nodes: Int, bytes: Int) {
+    liveNodes.wrappingAdd(nodes, ordering: .relaxed)
+    liveBytes.wrappingAdd(bytes, ordering: .relaxed)
+  }
+
+  /// The version of an index that was not made from another.
+  func makeFirstVersion(root: RouteIndex.Node?, serial: UInt64? = nil) -> RouteIndex.Version {
+    makeVersion(parent: nil, serial: serial ?? nextSerial(), root: root, dead: [])
+  }
+
+  /// Adds a version.
+  ///
+  /// - Parameter dead: The nodes that `parent` can see and this one cannot.
+  func makeVersion(
+    parent: RouteIndex.Version?, serial: UInt64, root: RouteIndex.Node?, dead: [DeadNode]
+  ) -> RouteIndex.Version {
+    let slot = graph.withLock { graph in
+      graph.insert(parent: parent?.slot, serial: serial, root: root, dead: dead)
+    }
+    return RouteIndex.Version(store: self, slot: slot)
+  }
+
+  func retire(slot: Int) {
+    retired.withLock { $0.append(slot) }
+    backlog.wrappingAdd(1, ordering: .relaxed)
+  }
+}
+
+extension RouteIndex {
+  /// Keeps the nodes of one version of an index alive.
+  final class Version: Sendable {
+    let store: IndexStore
+    let slot: Int
+
+    init(store: IndexStore, slot: Int) {
+      self.store = store
+      self.slot = slot
+    }
+
+    deinit { store.retire(slot: slot) }
+  }
+}
+
+/// A node that a version replaced, with its birth, so that deciding about it does not touch it.
+struct DeadNode {
+  var node: RouteIndex.Node
+  var birth: UInt64
+}

@@ -1,0 +1,271 @@
+extension RouteIndex {
+  /// Makes the next version in place: all of `body`'s changes, or none when it throws.
+  package mutating func edit<Result, Failure: Error>(
+    _ body: (inout Editor) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    var editor = Editor(of: self)
+    let result = try body(&editor)
+    self = editor.finish()
+    return result
+  }
+
+  /// The next version of an index in the making.
+  ///
+  /// A node that the edit changes for the first time is copied, with the path to it; the copy
+  /// carries the edit's serial and is changed in place from then on. What was made is freed when
+  /// the editor goes away without ``finish()``.
+  package struct Editor: ~Copyable {
+    struct Step {
+      var node: Node
+      /// Which child the path goes on with.
+      var position: Int
+    }
+
+    let base: RouteIndex
+    let store: IndexStore
+    let birth: UInt64
+    var root: Node?
+    var height: Int
+    /// How many entries there are by now.
+    package internal(set) var count: Int
+    /// The nodes of `base` that were replaced.
+    var dead: [DeadNode] = []
+    /// From the root to a leaf, set by `descend`.
+    var path: [Step] = []
+    var scratch = Scratch()
+    private var made = (nodes: 0, bytes: 0)
+    private var isFinished = false
+
+    /// Begins an edit of `base`.
+    package init(of base: RouteIndex) {
+      self.base = base
+      store = base.store
+      birth = store.nextSerial()
+      root = base.root
+      height = base.height
+      count = base.count
+    }
+
+    deinit {
+      if !isFinished, let root, root.birth == birth { Self.free(root, birth, store) }
+    }
+
+    /// Ends the edit: the next version.
+    package consuming func finish() -> RouteIndex {
+      isFinished = true
+      guard root != base.root else { return base }
+      store.count(nodes: made.nodes, bytes: made.bytes)
+      let limit = 2 * dead.count + 64
+      let version = store.makeVersion(
+        parent: base.version, serial: birth, root: root, dead: dead)
+      store.helpReclaim(limit: limit)
+      return RouteIndex(version: version, root: root, height: height, count: count)
+    }
+
+    /// Frees what the edit made below and with a node.
+    private static func free(_ root: Node, _ birth: UInt64, _ store: IndexStore) {
+      if root.level > 0 {
+        for position in 0...root.count where root.child(at: position).birth == birth {
+          free(root.child(at: position), birth, store)
+        }
+      }
+      root.deallocate()
+    }
+
+    /// Takes account of a node that was made, and hands it on.
+    mutating func made(_ node: Node) -> Node {
+      made.nodes += 1
+      made.bytes += node.byteCount
+      return node
+    }
+
+    /// Gives up a node: one of this edit at once, one of `base` when nobody sees it any more.
+    mutating func discard(_ node: Node) {
+      if node.birth == birth {
+        made.nodes -= 1
+        made.bytes -= node.byteCount
+        node.deallocate()
+      } else {
+        dead.append(DeadNode(node: node, birth: node.birth))
+      }
+    }
+  }
+}
+
+extension RouteIndex.Editor {
+  /// Lends the entry whose key is `key`, as the edit has it by now, or nil.
+  ///
+  /// The entry is valid until the next change.
+  package borrowing func withEntry<Result>(
+    at key: UnsafeRawBufferPointer, _ body: (RouteIndex.Entry?) -> Result
+  ) -> Result {
+    guard let root else { return body(nil) }
+    let needle = RouteIndex.Needle(key)
+    let found = RouteIndex.entries(around: needle, under: root).atOrBefore
+    return body(found.flatMap { $0.node.key(at: $0.position, equals: needle) ? $0 : nil })
+  }
+
+  /// Lends the last entry whose key is at or before `key` and the one after it, as the edit has
+  /// them by now. They are valid until the next change.
+  package borrowing func withEntries<Result>(
+    around key: UnsafeRawBufferPointer,
+    _ body: (_ atOrBefore: RouteIndex.Entry?, _ after: RouteIndex.Entry?) -> Result
+  ) -> Result {
+    guard let root else { return body(nil, nil) }
+    let pair = RouteIndex.entries(around: RouteIndex.Needle(key), under: root)
+    return body(pair.atOrBefore, pair.after)
+  }
+
+  /// Sets the payload of a key.
+  ///
+  /// - Returns: Whether the key is new.
+  /// - Precondition: Key and payload are not longer than the index's limits.
+  /// - Complexity: Copies O(log *n*) nodes that the edit has not copied yet.
+  @discardableResult
+  package mutating func upsert(
+    key: UnsafeRawBufferPointer, payload: UnsafeRawBufferPointer
+  ) -> Bool {
+    precondition(key.count <= RouteIndex.maximumKeyLength, "a key that is too long for the index")
+    precondition(
+      payload.count <= RouteIndex.maximumPayloadLength, "a payload that is too long for the index")
+    guard root != nil else {
+      plant(key: key, payload: payload)
+      return true
+    }
+    let needle = RouteIndex.Needle(key)
+    descend(to: needle)
+    let depth = path.count - 1
+    let leaf = path[depth].node
+    let rank = leaf.countOfKeys(atOrBefore: needle)
+    if rank > 0, leaf.key(at: rank - 1, equals: needle) {
+      replacePayload(at: rank - 1, depth: depth, with: payload)
+      return false
+    }
+    count += 1
+    let suffix = needle.suffix(from: leaf.prefixLength)
+    if leaf.count < store.leafLimit,
+      leaf.variableCount + suffix.count + payload.count <= RouteIndex.Node.variableLimit
+    {
+      makeRoom(depth: depth, suffixLength: suffix.count, payloadLength: payload.count)
+      path[depth].node.insert(suffix: suffix, payload: payload, at: rank)
+    } else {
+      scratch.removeAll()
+      scratch.append(contentsOf: leaf)
+      scratch.insert(key: key, payload: payload, at: rank)
+      rebuild(depth: depth, inserted: rank)
+    }
+    return true
+  }
+
+  /// Removes a key.
+  ///
+  /// - Returns: Whether it was there.
+  /// - Complexity: Copies O(log *n*) nodes that the edit has not copied yet.
+  @discardableResult
+  package mutating func remove(key: UnsafeRawBufferPointer) -> Bool {
+    guard withEntry(at: key, { $0 != nil }) else { return false }
+    let needle = RouteIndex.Needle(key)
+    descend(to: needle)
+    let depth = path.count - 1
+    own(depth: depth)
+    let leaf = path[depth].node
+    leaf.removeEntry(at: leaf.countOfKeys(atOrBefore: needle) - 1)
+    count -= 1
+    if count == 0 {
+      discard(leaf)
+      root = nil
+      height = 0
+    } else {
+      rebalance(depth: depth)
+    }
+    return true
+  }
+
+  /// Makes the first entry's leaf.
+  private mutating func plant(key: UnsafeRawBufferPointer, payload: UnsafeRawBufferPointer) {
+    scratch.removeAll()
+    scratch.append(key: key, payload: payload)
+    root = made(
+      scratch.makeNode(
+        level: 0, range: 0..<1, children: 0..<0, prefixLength: 0, spare: 0, birth: birth))
+    height = 1
+    count = 1
+  }
+
+  /// Sets `path` to the leaf of a needle; its inner nodes are the edit's own afterwards.
+  private mutating func descend(to needle: RouteIndex.Needle) {
+    path.removeAll(keepingCapacity: true)
+    guard var node = root else { return }
+    while node.level > 0 {
+      path.append(Step(node: node, position: 0))
+      own(depth: path.count - 1)
+      node = path[path.count - 1].node
+      let rank = node.countOfKeys(atOrBefore: needle)
+      path[path.count - 1].position = rank
+      node = node.child(at: rank)
+      node.prefetch()
+    }
+    path.append(Step(node: node, position: 0))
+  }
+
+  /// Makes the node at a depth of the path the edit's own.
+  private mutating func own(depth: Int) {
+    let node = path[depth].node
+    guard node.birth != birth else { return }
+    substitute(node.copied(birth: birth), depth: depth)
+  }
+
+  /// Makes the node at a depth of the path the edit's own, with room for one more entry.
+  mutating func makeRoom(depth: Int, suffixLength: Int, payloadLength: Int) {
+    let node = path[depth].node
+    guard node.hasRoom(suffixLength: suffixLength, payloadLength: payloadLength) else {
+      let copy = node.copied(
+        birth: birth, limit: store.limit(level: node.level), suffixLength: suffixLength,
+        payloadLength: payloadLength)
+      return substitute(copy, depth: depth)
+    }
+    own(depth: depth)
+  }
+
+  private mutating func replacePayload(
+    at position: Int, depth: Int, with payload: UnsafeRawBufferPointer
+  ) {
+    let leaf = path[depth].node
+    let added = payload.count - leaf.payload(at: position).count
+    if leaf.variableCount + max(0, added) > RouteIndex.Node.variableLimit {
+      scratch.removeAll()
+      for entry in 0..<leaf.count where entry != position { scratch.append(leaf, entry) }
+      var key = [UInt8](repeating: 0, count: RouteIndex.maximumKeyLength)
+      key.withUnsafeMutableBytes { buffer in
+        let length = leaf.copyKey(at: position, into: buffer)
+        scratch.insert(
+          key: UnsafeRawBufferPointer(rebasing: buffer[..<length]), payload: payload, at: position)
+      }
+      return rebuild(depth: depth, inserted: position)
+    }
+    if leaf.variableCount + added <= leaf.variableCapacity {
+      own(depth: depth)
+    } else {
+      let copy = leaf.copied(
+        birth: birth, limit: store.leafLimit, suffixLength: 0, payloadLength: added)
+      substitute(copy, depth: depth)
+    }
+    path[depth].node.replacePayload(at: position, with: payload)
+  }
+
+  /// Puts a node that was just made in the place of the one at a depth of the path.
+  mutating func substitute(_ node: RouteIndex.Node, depth: Int) {
+    discard(path[depth].node)
+    link(made(node), depth: depth)
+  }
+
+  /// Makes a node the one at a depth of the path.
+  mutating func link(_ node: RouteIndex.Node, depth: Int) {
+    path[depth].node = node
+    if depth == 0 {
+      root = node
+    } else {
+      path[depth - 1].node.setChild(node, at: path[depth - 1].position)
+    }
+  }
+}

@@ -1,0 +1,76 @@
+extension RouteIndex {
+  /// Traps unless the tree is well formed. O(*n*).
+  package func checkInvariants() {
+    guard let root else {
+      precondition(height == 0 && count == 0, "an index without nodes is empty")
+      return
+    }
+    precondition(root.level == height - 1, "the height counts the levels")
+    precondition(root.level == 0 || root.count >= 1, "an inner root has two children")
+    var entries = 0
+    check(root, low: nil, high: nil, parentBirth: .max, &entries)
+    precondition(entries == count, "the count counts the entries")
+
+    var cursor = Cursor(self)
+    var previous: [UInt8]?
+    cursor.seekToFirst()
+    while let key = cursor.entry?.key {
+      if let previous {
+        precondition(previous.lexicographicallyPrecedes(key), "keys ascend")
+      }
+      previous = key
+      cursor.moveToNext()
+    }
+  }
+
+  private func check(
+    _ node: Node, low: [UInt8]?, high: [UInt8]?, parentBirth: UInt64, _ entries: inout Int
+  ) {
+    precondition(node.birth > 0 && node.birth <= parentBirth, "a node is not younger than its parent")
+    precondition(node.count >= 1, "a node has keys")
+    precondition(node.count <= store.limit(level: node.level), "a node is not overfull")
+    precondition(node.count <= node.capacity, "a node has room for its keys")
+    precondition(node.variableCount <= node.variableCapacity, "a node has room for its bytes")
+    precondition(node.variableCount <= Node.variableLimit + 1, "16 bits reach all of a node")
+    precondition(
+      node.prefixLength <= Self.commonPrefixLength(low, high), "the fences have the prefix in common")
+
+    let keys = (0..<node.count).map { Entry(node: node, position: $0).key }
+    for position in 0..<node.count {
+      let suffix = keys[position].dropFirst(node.prefixLength)
+      precondition(suffix.count == node.suffixLength(at: position), "a key has its length")
+      precondition(node.headsPerKey == 2 || suffix.count <= 8, "one head holds all of a short key")
+      precondition(node.end(of: position - 1) <= node.end(of: position), "entries are in order")
+      if let low { precondition(!keys[position].lexicographicallyPrecedes(low), "no key is below") }
+      if let high { precondition(keys[position].lexicographicallyPrecedes(high), "none is above") }
+      if position > 0 {
+        precondition(keys[position - 1].lexicographicallyPrecedes(keys[position]), "keys ascend")
+      }
+    }
+    if node.level == 0 {
+      entries += node.count
+    } else {
+      for position in 0...node.count {
+        precondition(node.child(at: position).level == node.level - 1, "leaves are at one depth")
+        check(
+          node.child(at: position),
+          low: position > 0 ? keys[position - 1] : low,
+          high: position < node.count ? keys[position] : high,
+          parentBirth: node.birth, &entries)
+      }
+    }
+  }
+
+  /// The addresses of the nodes that this version can see. O(*n*).
+  package func reachableNodes() -> Set<UInt> {
+    var found: Set<UInt> = []
+    var stack = root.map { [$0] } ?? []
+    while let node = stack.popLast() {
+      found.insert(UInt(bitPattern: node.base))
+      if node.level > 0 {
+        for position in 0...node.count { stack.append(node.child(at: position)) }
+      }
+    }
+    return found
+  }
+}

@@ -1,0 +1,229 @@
+import CIntrinsics
+
+extension RouteIndex {
+  /// One node: a single allocation, read and written through raw pointers.
+  ///
+  /// ```
+  /// header     32 bytes, see `Offset`
+  /// heads      capacity × (1 or 2) × 8 bytes: each key's first bytes after the prefix
+  /// ends       capacity × 2 bytes: where each entry ends in the variable area
+  /// lengths    capacity × 2 bytes: how many bytes of each key follow the prefix
+  /// children   (capacity + 1) × 8 bytes, inner nodes only
+  /// variable   prefix, then for each entry: key bytes past its heads, payload
+  /// padding    so that a payload's numbers may be loaded 8 bytes at a time
+  /// ```
+  ///
+  /// A node's *fences* are the separators around it in the nodes above: every key that a descent
+  /// brings here lies between them and so starts with what they have in common, the *prefix*. Heads
+  /// are taken right behind it, and a search never compares it. Heads are big-endian numbers padded
+  /// with zeros, one a key where no key of the node has more than 8 bytes past the prefix, else
+  /// two; where they tie, tails and lengths decide.
+  ///
+  /// An inner node has *n* keys, its separators, and *n* + 1 children; child *i* holds the keys
+  /// from separator *i* - 1 up to but not including separator *i*.
+  struct Node: Equatable, @unchecked Sendable {
+    // Unchecked: a node is written by the edit that makes it, before anybody else sees it, and freed
+    // when nobody can see it any more.
+    let base: UnsafeMutableRawPointer
+
+    @inline(__always)
+    init(base: UnsafeMutableRawPointer) { self.base = base }
+
+    enum Offset {
+      static let birth = 0
+      static let count = 8
+      static let capacity = 10
+      static let prefixLength = 12
+      static let level = 14
+      static let headsPerKey = 15
+      static let variableCapacity = 16
+      static let byteCount = 20
+      static let ends = 24
+      static let children = 26
+      static let variable = 28
+      static let heads = 32
+    }
+
+    /// The most bytes of a variable area that is filled on purpose; 16-bit offsets reach further.
+    static let variableLimit = 60 * 1024
+  }
+}
+
+extension RouteIndex.Node {
+  @inline(__always)
+  private func number(_ offset: Int) -> Int {
+    Int(base.load(fromByteOffset: offset, as: UInt16.self))
+  }
+
+  /// The serial of the version that the node was made for.
+  @inline(__always)
+  var birth: UInt64 { base.load(fromByteOffset: Offset.birth, as: UInt64.self) }
+
+  /// How many keys there are; an inner node has one child more.
+  @inline(__always)
+  var count: Int { number(Offset.count) }
+
+  /// How many keys there is room for.
+  @inline(__always)
+  var capacity: Int { number(Offset.capacity) }
+
+  @inline(__always)
+  var prefixLength: Int { number(Offset.prefixLength) }
+
+  /// 0 for a leaf, else one more than that of the children.
+  @inline(__always)
+  var level: Int { Int(base.load(fromByteOffset: Offset.level, as: UInt8.self)) }
+
+  /// 1 or 2.
+  @inline(__always)
+  var headsPerKey: Int { Int(base.load(fromByteOffset: Offset.headsPerKey, as: UInt8.self)) }
+
+  var variableCapacity: Int {
+    Int(base.load(fromByteOffset: Offset.variableCapacity, as: UInt32.self))
+  }
+
+  /// The size of the allocation.
+  var byteCount: Int { Int(base.load(fromByteOffset: Offset.byteCount, as: UInt32.self)) }
+
+  /// How much of the variable area is in use, prefix included.
+  var variableCount: Int { end(of: count - 1) }
+
+  @inline(__always)
+  var heads: UnsafeMutablePointer<UInt64> {
+    (base + Offset.heads).assumingMemoryBound(to: UInt64.self)
+  }
+
+  @inline(__always)
+  var ends: UnsafeMutablePointer<UInt16> {
+    (base + number(Offset.ends)).assumingMemoryBound(to: UInt16.self)
+  }
+
+  @inline(__always)
+  var lengths: UnsafeMutablePointer<UInt16> { ends + capacity }
+
+  @inline(__always)
+  var children: UnsafeMutablePointer<UnsafeMutableRawPointer> {
+    (base + number(Offset.children)).assumingMemoryBound(to: UnsafeMutableRawPointer.self)
+  }
+
+  @inline(__always)
+  var variable: UnsafeMutableRawPointer { base + number(Offset.variable) }
+
+  @inline(__always)
+  func child(at position: Int) -> RouteIndex.Node {
+    RouteIndex.Node(base: children[position])
+  }
+
+  /// Where the entry ends in the variable area; the entry at -1 is the prefix.
+  @inline(__always)
+  func end(of position: Int) -> Int {
+    position < 0 ? prefixLength : Int(ends[position])
+  }
+
+  /// How many bytes of the key follow the prefix.
+  @inline(__always)
+  func suffixLength(at position: Int) -> Int { Int(lengths[position]) }
+
+  /// How many bytes of the key stand in the variable area.
+  @inline(__always)
+  func tailLength(at position: Int) -> Int {
+    max(0, suffixLength(at: position) - 8 * headsPerKey)
+  }
+
+  /// The key's bytes past its heads.
+  func tail(at position: Int) -> UnsafeRawBufferPointer {
+    UnsafeRawBufferPointer(
+      start: variable + end(of: position - 1), count: tailLength(at: position))
+  }
+
+  @inline(__always)
+  func payload(at position: Int) -> UnsafeRawBufferPointer {
+    let start = end(of: position - 1) + tailLength(at: position)
+    return UnsafeRawBufferPointer(start: variable + start, count: Int(ends[position]) - start)
+  }
+
+  /// Writes the whole key to the front of `target`; the number of bytes written.
+  func copyKey(at position: Int, into target: UnsafeMutableRawBufferPointer) -> Int {
+    let prefixLength = prefixLength
+    let suffixLength = suffixLength(at: position)
+    precondition(target.count >= prefixLength + suffixLength)
+    guard var write = target.baseAddress else { return 0 }
+    write.copyMemory(from: variable, byteCount: prefixLength)
+    write += prefixLength
+    var rest = suffixLength
+    for word in 0..<headsPerKey {
+      let head = heads[position * headsPerKey + word].bigEndian
+      let length = min(rest, 8)
+      withUnsafeBytes(of: head) { bytes in
+        UnsafeMutableRawBufferPointer(start: write, count: length)
+          .copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<length]))
+      }
+      write += length
+      rest -= length
+    }
+    UnsafeMutableRawBufferPointer(start: write, count: rest).copyMemory(from: tail(at: position))
+    return prefixLength + suffixLength
+  }
+
+  /// Asks for the node's cache lines, before anything of it is known but its address.
+  @inline(__always)
+  func prefetch() {
+    var line = 0
+    while line < 768 {
+      cadastre_prefetch(base + line)
+      line &+= 64
+    }
+  }
+}
+
+extension RouteIndex.Node {
+  /// Room for `capacity` keys and `variableCapacity` bytes, with no keys yet.
+  static func allocate(
+    level: Int, capacity: Int, headsPerKey: Int, variableCapacity: Int, birth: UInt64
+  ) -> RouteIndex.Node {
+    let ends = Offset.heads + capacity * headsPerKey * 8
+    let children = (ends + capacity * 4 + 7) & ~7
+    let variable = children + (level > 0 ? (capacity + 1) * 8 : 0)
+    let byteCount = (variable + variableCapacity + RouteIndex.payloadPadding + 15) & ~15
+    let base = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 16)
+    base.storeBytes(of: birth, toByteOffset: Offset.birth, as: UInt64.self)
+    base.storeBytes(of: 0, toByteOffset: Offset.count, as: UInt16.self)
+    base.storeBytes(of: UInt16(capacity), toByteOffset: Offset.capacity, as: UInt16.self)
+    base.storeBytes(of: 0, toByteOffset: Offset.prefixLength, as: UInt16.self)
+    base.storeBytes(of: UInt8(level), toByteOffset: Offset.level, as: UInt8.self)
+    base.storeBytes(of: UInt8(headsPerKey), toByteOffset: Offset.headsPerKey, as: UInt8.self)
+    base.storeBytes(
+      of: UInt32(byteCount - variable - RouteIndex.payloadPadding),
+      toByteOffset: Offset.variableCapacity, as: UInt32.self)
+    base.storeBytes(of: UInt32(byteCount), toByteOffset: Offset.byteCount, as: UInt32.self)
+    base.storeBytes(of: UInt16(ends), toByteOffset: Offset.ends, as: UInt16.self)
+    base.storeBytes(of: UInt16(children), toByteOffset: Offset.children, as: UInt16.self)
+    base.storeBytes(of: UInt32(variable), toByteOffset: Offset.variable, as: UInt32.self)
+    (base + Offset.heads).bindMemory(to: UInt64.self, capacity: capacity * headsPerKey)
+    (base + ends).bindMemory(to: UInt16.self, capacity: capacity * 2)
+    if level > 0 {
+      (base + children).bindMemory(to: UnsafeMutableRawPointer.self, capacity: capacity + 1)
+    }
+    return RouteIndex.Node(base: base)
+  }
+
+  func setCount(_ count: Int) {
+    base.storeBytes(of: UInt16(count), toByteOffset: Offset.count, as: UInt16.self)
+  }
+
+  func setPrefix(_ prefix: UnsafeRawBufferPointer) {
+    base.storeBytes(
+      of: UInt16(prefix.count), toByteOffset: Offset.prefixLength, as: UInt16.self)
+    UnsafeMutableRawBufferPointer(start: variable, count: prefix.count).copyMemory(from: prefix)
+  }
+
+  func setChild(_ child: RouteIndex.Node, at position: Int) {
+    children[position] = child.base
+  }
+
+  func setBirth(_ birth: UInt64) {
+    base.storeBytes(of: birth, toByteOffset: Offset.birth, as: UInt64.self)
+  }
+
+  func deallocate() { base.deallocate() }
+}

@@ -1,0 +1,132 @@
+extension RouteIndex {
+  /// Keys, payloads and children in order, out of which whole nodes are built.
+  struct Scratch {
+    struct Item {
+      var key: Range<Int>
+      var payload: Range<Int>
+    }
+
+    private var bytes: [UInt8] = []
+    private(set) var items: [Item] = []
+    var children: [Node] = []
+
+    mutating func removeAll() {
+      bytes.removeAll(keepingCapacity: true)
+      items.removeAll(keepingCapacity: true)
+      children.removeAll(keepingCapacity: true)
+    }
+
+    mutating func append(key: UnsafeRawBufferPointer, payload: UnsafeRawBufferPointer) {
+      let start = bytes.count
+      bytes.append(contentsOf: key)
+      bytes.append(contentsOf: payload)
+      items.append(
+        Item(key: start..<start + key.count, payload: start + key.count..<bytes.count))
+    }
+
+    /// Appends the keys of a node with their payloads, and its children.
+    mutating func append(contentsOf node: Node) {
+      for position in 0..<node.count { append(node, position) }
+      if node.level > 0 {
+        for position in 0...node.count { children.append(node.child(at: position)) }
+      }
+    }
+
+    /// Appends one key of a node with its payload.
+    mutating func append(_ node: Node, _ position: Int) {
+      let start = bytes.count
+      let length = node.prefixLength + node.suffixLength(at: position)
+      bytes.append(contentsOf: repeatElement(0, count: length))
+      bytes.withUnsafeMutableBytes { all in
+        _ = node.copyKey(
+          at: position, into: UnsafeMutableRawBufferPointer(rebasing: all[start...]))
+      }
+      if node.level == 0 { bytes.append(contentsOf: node.payload(at: position)) }
+      items.append(Item(key: start..<start + length, payload: start + length..<bytes.count))
+    }
+
+    /// Puts an item in a place; O(*n*).
+    mutating func insert(
+      key: UnsafeRawBufferPointer, payload: UnsafeRawBufferPointer, at position: Int
+    ) {
+      append(key: key, payload: payload)
+      items.insert(items.removeLast(), at: position)
+    }
+
+    mutating func remove(at position: Int) { items.remove(at: position) }
+
+    func withKey<Result>(at position: Int, _ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+      bytes.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[items[position].key])) }
+    }
+
+    func key(at position: Int) -> [UInt8] { Array(bytes[items[position].key]) }
+
+    /// How many bytes the items take in a node with a prefix of this length, at most.
+    func byteCount(of range: Range<Int>, prefixLength: Int) -> Int {
+      range.reduce(prefixLength) { sum, position in
+        sum + items[position].key.count - prefixLength + items[position].payload.count
+      }
+    }
+
+    /// Makes a node of the items in `range`.
+    ///
+    /// - Parameters:
+    ///   - prefixLength: How many bytes the node's fences have in common.
+    ///   - spare: For how many more entries to leave room.
+    /// - Precondition: `range` is not empty, and the children, if any, are one more.
+    func makeNode(
+      level: Int, range: Range<Int>, children: Range<Int>, prefixLength: Int, spare: Int,
+      birth: UInt64
+    ) -> Node {
+      precondition(!range.isEmpty && (level == 0 || children.count == range.count + 1))
+      let longest = range.reduce(0) { max($0, items[$1].key.count - prefixLength) }
+      let words = longest <= 8 ? 1 : 2
+      let variableCount = range.reduce(prefixLength) { sum, position in
+        sum + max(0, items[position].key.count - prefixLength - 8 * words)
+          + items[position].payload.count
+      }
+      let node = Node.allocate(
+        level: level, capacity: range.count + spare, headsPerKey: words,
+        variableCapacity: variableCount + spare * (variableCount - prefixLength) / range.count,
+        birth: birth)
+      bytes.withUnsafeBytes { all in
+        func slice(_ range: Range<Int>) -> UnsafeRawBufferPointer {
+          UnsafeRawBufferPointer(rebasing: all[range])
+        }
+        let first = items[range.lowerBound].key
+        node.setPrefix(slice(first.lowerBound..<first.lowerBound + prefixLength))
+        var write = node.variable + prefixLength
+        for (position, item) in items[range].enumerated() {
+          let suffix = Needle(slice(item.key.lowerBound + prefixLength..<item.key.upperBound))
+          for word in 0..<words {
+            node.heads[position * words + word] = suffix.head(at: 8 * word)
+          }
+          let tail = suffix.suffix(from: min(suffix.count, 8 * words))
+          let payload = slice(item.payload)
+          UnsafeMutableRawBufferPointer(start: write, count: tail.count).copyMemory(from: tail)
+          write += tail.count
+          UnsafeMutableRawBufferPointer(start: write, count: payload.count)
+            .copyMemory(from: payload)
+          write += payload.count
+          node.lengths[position] = UInt16(suffix.count)
+          node.ends[position] = UInt16(write - node.variable)
+        }
+      }
+      if level > 0 {
+        for (position, child) in self.children[children].enumerated() {
+          node.setChild(child, at: position)
+        }
+      }
+      node.setCount(range.count)
+      return node
+    }
+  }
+
+  /// How many bytes two keys have in common at their start; 0 where a fence is missing.
+  static func commonPrefixLength(_ left: [UInt8]?, _ right: [UInt8]?) -> Int {
+    guard let left, let right else { return 0 }
+    var length = 0
+    while length < left.count, length < right.count, left[length] == right[length] { length += 1 }
+    return length
+  }
+}
