@@ -105,7 +105,11 @@ struct ByteReader {
   }
 
   mutating func regions() throws(LogCodingError) -> [Region] {
+    let start = offset
     let count = try count(minimumByteCount: LogFormat.minimumRegionByteCount)
+    guard count <= Region.maximumCount else {
+      throw LogCodingError(.tooManyRegions(count: count), at: start)
+    }
     var regions: [Region] = []
     regions.reserveCapacity(min(count, 16))
     for _ in 0..<count {

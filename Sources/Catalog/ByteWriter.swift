@@ -41,6 +41,9 @@ struct ByteWriter {
   }
 
   mutating func regions(_ regions: [Region]) throws(LogCodingError) {
+    guard regions.count <= Region.maximumCount else {
+      throw LogCodingError(.tooManyRegions(count: regions.count), at: bytes.count)
+    }
     varint(UInt64(regions.count))
     var last: Region?
     for region in regions {

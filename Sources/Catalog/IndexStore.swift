@@ -68,9 +68,7 @@ package final class IndexStore: Sendable {
     makeVersion(parent: nil, serial: serial ?? nextSerial(), root: root, dead: [])
   }
 
-  /// Adds a version.
-  ///
-  /// - Parameter dead: The nodes that `parent` can see and this one cannot.
+  /// Adds a version; `dead` are the nodes that `parent` can see and the new one cannot.
   func makeVersion(
     parent: RouteIndex.Version?, serial: UInt64, root: RouteIndex.Node?, dead: [DeadNode]
   ) -> RouteIndex.Version {

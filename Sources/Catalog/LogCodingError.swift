@@ -39,6 +39,8 @@ package struct LogCodingError: Error, Hashable, Sendable {
     case badRegionName
     /// Regions that are not in ascending order, or one that is there twice.
     case regionsNotAscending
+    /// More than ``Region/maximumCount`` regions for a route.
+    case tooManyRegions(count: Int)
     case unknownRouteState(UInt8)
     /// More than ``LogEntry/maximumByteCount`` bytes.
     case entryTooLong(byteCount: Int)
@@ -57,7 +59,7 @@ extension LogCodingError: CustomStringConvertible {
       true
     case .truncated, .trailingBytes, .notAnEntry, .varintNotShortest, .varintTooLarge,
       .countTooLarge, .keyTooLong, .textTooLong, .textNotUTF8, .badRegionName,
-      .regionsNotAscending, .unknownRouteState, .entryTooLong:
+      .regionsNotAscending, .tooManyRegions, .unknownRouteState, .entryTooLong:
       false
     }
   }
@@ -86,6 +88,8 @@ extension LogCodingError.Problem: CustomStringConvertible {
     case .textNotUTF8: "a text is not UTF-8"
     case .badRegionName: "a region's name is not of the form that regions have"
     case .regionsNotAscending: "regions are not in ascending order, each once"
+    case .tooManyRegions(let count):
+      "\(count) regions for a route, where at most \(Region.maximumCount) are allowed"
     case .unknownRouteState(let state): "no state of a route has the number \(state)"
     case .entryTooLong(let count):
       "the entry takes \(count) bytes or more, where at most \(LogEntry.maximumByteCount) are "

@@ -1,7 +1,10 @@
 /// The name of a region: 1 to 63 of the ASCII letters `a` to `z`, digits and `-`, starting with a
 /// letter.
 package struct Region: Hashable, Comparable, Sendable, CustomStringConvertible {
+  /// The longest name, in bytes.
   package static let maximumLength = 63
+  /// The most regions that a route can name.
+  package static let maximumCount = 100
 
   package let name: String
 
@@ -21,6 +24,9 @@ package struct Region: Hashable, Comparable, Sendable, CustomStringConvertible {
     else { throw .malformed(String(name)) }
     self.name = String(name)
   }
+
+  /// Takes a name that is known to be of the form above.
+  init(unchecked name: String) { self.name = name }
 
   /// In the order of the names' bytes.
   package static func < (left: Region, right: Region) -> Bool {

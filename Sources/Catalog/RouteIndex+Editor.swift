@@ -105,15 +105,13 @@ extension RouteIndex.Editor {
     return body(found.flatMap { $0.node.key(at: $0.position, equals: needle) ? $0 : nil })
   }
 
-  /// Lends the last entry whose key is at or before `key` and the one after it, as the edit has
-  /// them by now. They are valid until the next change.
-  package borrowing func withEntries<Result>(
-    around key: UnsafeRawBufferPointer,
-    _ body: (_ atOrBefore: RouteIndex.Entry?, _ after: RouteIndex.Entry?) -> Result
-  ) -> Result {
-    guard let root else { return body(nil, nil) }
-    let pair = RouteIndex.entries(around: RouteIndex.Needle(key), under: root)
-    return body(pair.atOrBefore, pair.after)
+  /// The last entry whose key is at or before `key` and the one after it, as the edit has them by
+  /// now. They are valid until the next change.
+  borrowing func entries(
+    around key: UnsafeRawBufferPointer
+  ) -> (atOrBefore: RouteIndex.Entry?, after: RouteIndex.Entry?) {
+    guard let root else { return (nil, nil) }
+    return RouteIndex.entries(around: RouteIndex.Needle(key), under: root)
   }
 
   /// Sets the payload of a key.

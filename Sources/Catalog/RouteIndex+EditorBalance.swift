@@ -1,9 +1,7 @@
 // Where nodes overflow or run thin: whole nodes are built anew from scratch.
 extension RouteIndex.Editor {
   /// Puts what `scratch` holds in the place of the node at a depth of the path: one node, or two
-  /// with a separator between them in the node above.
-  ///
-  /// - Parameter inserted: The item of `scratch` that is new.
+  /// with a separator between them in the node above. `inserted` is the item that is new.
   mutating func rebuild(depth: Int, inserted: Int) {
     let old = path[depth].node
     let level = old.level

@@ -16,7 +16,7 @@ extension RouteIndex {
     cursor.seekToFirst()
     while let key = cursor.entry?.key {
       if let previous {
-        precondition(previous.lexicographicallyPrecedes(key), "keys ascend")
+        precondition(Self.isOrdered(previous, before: key), "keys ascend")
       }
       previous = key
       cursor.moveToNext()
@@ -26,25 +26,27 @@ extension RouteIndex {
   private func check(
     _ node: Node, low: [UInt8]?, high: [UInt8]?, parentBirth: UInt64, _ entries: inout Int
   ) {
-    precondition(node.birth > 0 && node.birth <= parentBirth, "a node is not younger than its parent")
+    precondition(
+      node.birth > 0 && node.birth <= parentBirth, "a node is not younger than its parent")
     precondition(node.count >= 1, "a node has keys")
     precondition(node.count <= store.limit(level: node.level), "a node is not overfull")
     precondition(node.count <= node.capacity, "a node has room for its keys")
     precondition(node.variableCount <= node.variableCapacity, "a node has room for its bytes")
     precondition(node.variableCount <= Node.variableLimit + 1, "16 bits reach all of a node")
     precondition(
-      node.prefixLength <= Self.commonPrefixLength(low, high), "the fences have the prefix in common")
+      node.prefixLength <= Self.commonPrefixLength(low, high),
+      "the fences have the prefix in common")
 
     let keys = (0..<node.count).map { Entry(node: node, position: $0).key }
     for position in 0..<node.count {
-      let suffix = keys[position].dropFirst(node.prefixLength)
-      precondition(suffix.count == node.suffixLength(at: position), "a key has its length")
-      precondition(node.headsPerKey == 2 || suffix.count <= 8, "one head holds all of a short key")
+      precondition(
+        node.headsPerKey == 2 || node.suffixLength(at: position) <= 8,
+        "one head holds all of a short key")
       precondition(node.end(of: position - 1) <= node.end(of: position), "entries are in order")
-      if let low { precondition(!keys[position].lexicographicallyPrecedes(low), "no key is below") }
-      if let high { precondition(keys[position].lexicographicallyPrecedes(high), "none is above") }
+      if let low { precondition(!Self.isOrdered(keys[position], before: low), "no key is below") }
+      if let high { precondition(Self.isOrdered(keys[position], before: high), "none is above") }
       if position > 0 {
-        precondition(keys[position - 1].lexicographicallyPrecedes(keys[position]), "keys ascend")
+        precondition(Self.isOrdered(keys[position - 1], before: keys[position]), "keys ascend")
       }
     }
     if node.level == 0 {
@@ -59,6 +61,10 @@ extension RouteIndex {
           parentBirth: node.birth, &entries)
       }
     }
+  }
+
+  private static func isOrdered(_ left: [UInt8], before right: [UInt8]) -> Bool {
+    left.withUnsafeBytes { left in right.withUnsafeBytes { left.isOrdered(before: $0) } }
   }
 
   /// The addresses of the nodes that this version can see. O(*n*).

@@ -7,9 +7,8 @@ extension RouteIndex.Node {
       && variableCount + max(0, suffixLength - inHeads) + payloadLength <= variableCapacity
   }
 
-  /// Inserts an entry, in a leaf.
+  /// Inserts an entry, in a leaf; `suffix` is the key past the prefix.
   ///
-  /// - Parameter suffix: The key past the prefix.
   /// - Precondition: ``hasRoom(suffixLength:payloadLength:)``.
   func insert(
     suffix: UnsafeRawBufferPointer, payload: UnsafeRawBufferPointer, at position: Int
@@ -119,9 +118,8 @@ extension RouteIndex.Node {
     return copy
   }
 
-  /// A copy with room for one more entry, and for some that may follow it.
-  ///
-  /// - Parameter limit: The most keys that a node of this level may have.
+  /// A copy with room for one more entry, and for some that may follow it, though not for more than
+  /// the `limit` of keys in a node of this level.
   func copied(
     birth: UInt64, limit: Int, suffixLength: Int, payloadLength: Int
   ) -> RouteIndex.Node {
@@ -130,7 +128,8 @@ extension RouteIndex.Node {
     // Room for an eighth more, so that a run of inserts does not copy the node each time.
     let added = max(0, suffixLength - 8 * words) + payloadLength
     let slots = max(count + 1, min(limit, count + 2 + count / 8))
-    let bytes = variableCount + added + (slots - count) * (added + variableCount / max(count, 1)) / 2
+    let bytes =
+      variableCount + added + (slots - count) * (added + variableCount / max(count, 1)) / 2
     let copy = RouteIndex.Node.allocate(
       level: level, capacity: slots, headsPerKey: words,
       variableCapacity: min(bytes, max(RouteIndex.Node.variableLimit, variableCount + added)),

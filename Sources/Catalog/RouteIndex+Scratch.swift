@@ -68,11 +68,9 @@ extension RouteIndex {
       }
     }
 
-    /// Makes a node of the items in `range`.
+    /// Makes a node of the items in `range`, whose fences have `prefixLength` bytes in common, with
+    /// room for `spare` more.
     ///
-    /// - Parameters:
-    ///   - prefixLength: How many bytes the node's fences have in common.
-    ///   - spare: For how many more entries to leave room.
     /// - Precondition: `range` is not empty, and the children, if any, are one more.
     func makeNode(
       level: Int, range: Range<Int>, children: Range<Int>, prefixLength: Int, spare: Int,

@@ -124,7 +124,9 @@ extension RouteIndex {
   }
 
   /// The entries on both sides of a needle in the tree of `root`.
-  static func entries(around needle: Needle, under root: Node) -> (atOrBefore: Entry?, after: Entry?) {
+  static func entries(around needle: Needle, under root: Node) -> (
+    atOrBefore: Entry?, after: Entry?
+  ) {
     var node = root
     var before: Node?
     var after: Node?

@@ -35,7 +35,7 @@ extension CatalogState {
           route: route.id, start: route.span.lower, from: route.state, to: state)
       }
     case .setAllowedRegions(let ids, let regions):
-      let regions = regions.sortedOnce()
+      let regions = try allowed(regions)
       events = try change(ids, expected: expected) { route in
         guard route.allowedRegions != regions else { return nil }
         return .allowedRegionsChanged(
@@ -77,13 +77,22 @@ extension CatalogState {
     var id = routes.nextRouteID
     return [
       .routesBootstrapped(
-        seeds.map { seed in
+        try seeds.map { seed throws(Refusal) in
           defer { id = id.next }
           return RouteSeed(
             id: id, start: seed.start, group: seed.group,
-            allowedRegions: seed.allowedRegions.sortedOnce())
+            allowedRegions: try allowed(seed.allowedRegions))
         })
     ]
+  }
+
+  /// Regions as events have them.
+  private func allowed(_ regions: [Region]) throws(Refusal) -> [Region] {
+    let sorted = regions.sortedOnce()
+    guard sorted.count <= Region.maximumCount else {
+      throw .notEncodable(LogCodingError(.tooManyRegions(count: sorted.count), at: 0))
+    }
+    return sorted
   }
 
   /// One event for each route for which `event` has one, in key order.

@@ -28,7 +28,8 @@ enum KeyShape: CaseIterable {
       let path = (0..<depth).map { "/some-long-directory-\($0 == 1 ? random.below(2) : 0)" }
       return Array((path.joined() + "/\(random.below(200))").utf8)
     case .tied:
-      let stem = [UInt8](repeating: UInt8(ascii: "x"), count: [7, 8, 9, 15, 16, 17, 24][random.below(7)])
+      let stem = [UInt8](
+        repeating: UInt8(ascii: "x"), count: [7, 8, 9, 15, 16, 17, 24][random.below(7)])
       return stem + (0..<random.below(5)).map { _ in UInt8(random.below(3)) }
     case .long:
       let length = random.below(2) == 0 ? 4096 - random.below(3) : random.below(4097)
@@ -62,7 +63,7 @@ struct SortedArray: Equatable {
     var high = entries.count
     while low < high {
       let middle = (low + high) / 2
-      if entries[middle].key.lexicographicallyPrecedes(key) { low = middle + 1 } else { high = middle }
+      if entries[middle].key.isOrdered(before: key) { low = middle + 1 } else { high = middle }
     }
     return (low, low < entries.count && entries[low].key == key)
   }
@@ -116,6 +117,13 @@ extension RouteIndex {
 extension SortedArray.Entry {
   init(_ entry: RouteIndex.Entry) {
     self.init(key: entry.key, payload: Array(entry.payload))
+  }
+}
+
+extension [UInt8] {
+  /// As `lexicographicallyPrecedes`, which is slow in debug builds.
+  func isOrdered(before other: [UInt8]) -> Bool {
+    withUnsafeBytes { left in other.withUnsafeBytes { left.isOrdered(before: $0) } }
   }
 }
 

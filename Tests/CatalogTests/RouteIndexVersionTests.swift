@@ -9,7 +9,9 @@ import Testing
   func everyRetainedVersionStaysWhatItWas(seed: UInt64) {
     var random = SeededGenerator(seed: seed)
     let store = IndexStore(fanOut: 4)
-    var retained: [(index: RouteIndex, twin: SortedArray)] = [(RouteIndex(in: store), SortedArray())]
+    var retained: [(index: RouteIndex, twin: SortedArray)] = [
+      (RouteIndex(in: store), SortedArray())
+    ]
     // Few branches, many, or a line with a window.
     let branching = [1, 4, 100][Int(seed % 3)]
     for step in 0..<400 {
@@ -31,7 +33,9 @@ import Testing
           #expect(index.allEntries == twin.entries, "seed \(seed) step \(step)")
         }
         store.reclaim(limit: .max)
-        let reachable = retained.reduce(into: Set<UInt>()) { $0.formUnion($1.index.reachableNodes()) }
+        let reachable = retained.reduce(into: Set<UInt>()) {
+          $0.formUnion($1.index.reachableNodes())
+        }
         #expect(store.nodeCount >= reachable.count, "seed \(seed) step \(step)")
         checkFreed(store, retained.map(\.index), "seed \(seed) step \(step)")
       }

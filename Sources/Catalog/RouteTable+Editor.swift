@@ -1,0 +1,263 @@
+extension RouteTable {
+  /// Makes the next version in place: all of `body`'s changes, or none when it throws.
+  ///
+  /// Routes that change are stamped with `version` and `time`.
+  package mutating func edit<Failure: Error>(
+    version: CatalogVersion, time: HybridTimestamp,
+    _ body: (inout Editor) throws(Failure) -> Void
+  ) throws(Failure) {
+    var editor = Editor(of: self, version: version, time: time)
+    try body(&editor)
+    self = editor.finish()
+  }
+
+  /// The next version in the making.
+  package struct Editor: ~Copyable {
+    private var table: RouteTable
+    /// What changed routes are stamped with.
+    package let version: CatalogVersion
+    package let time: HybridTimestamp
+
+    private var byStart: RouteIndex.Editor
+    private var byID: RouteIndex.Editor
+    private var byGroup: RouteIndex.Editor
+
+    fileprivate init(of table: RouteTable, version: CatalogVersion, time: HybridTimestamp) {
+      self.table = table
+      self.version = version
+      self.time = time
+      byStart = RouteIndex.Editor(of: table.byStart)
+      byID = RouteIndex.Editor(of: table.byID)
+      byGroup = RouteIndex.Editor(of: table.byGroup)
+    }
+
+    fileprivate consuming func finish() -> RouteTable {
+      table.version = version
+      table.byStart = byStart.finish()
+      table.byID = byID.finish()
+      table.byGroup = byGroup.finish()
+      return table
+    }
+
+    /// The route that starts at `start` in the version in the making.
+    package borrowing func route(startingAt start: Key) -> Route? {
+      start.bytes.withUnsafeBytes { bytes in
+        let (entry, next) = byStart.entries(around: bytes)
+        return entry.flatMap { $0.hasKey(bytes) ? RouteTable.route($0, next) : nil }
+      }
+    }
+
+    /// Fills an empty table.
+    package mutating func bootstrap(_ seeds: [RouteSeed]) throws(RouteTableError) {
+      guard byStart.count == 0, table.nextRouteID == RouteID(1) else { throw .notEmpty }
+      guard let first = seeds.first, first.start == .least else { throw .badSeed(index: 0) }
+      var builder = RouteTableBuilder(in: table.store)
+      for index in seeds.indices {
+        let seed = seeds[index]
+        let upper = index + 1 < seeds.count ? seeds[index + 1].start : nil
+        if let upper, upper <= seed.start { throw .badSeed(index: index + 1) }
+        try builder.append(
+          Route(
+            id: seed.id, span: KeySpan(unchecked: seed.start, upper), group: seed.group,
+            allowedRegions: seed.allowedRegions, version: version, changedAt: time))
+      }
+      try builder.finish(into: &table)
+      byStart = RouteIndex.Editor(of: table.byStart)
+      byID = RouteIndex.Editor(of: table.byID)
+      byGroup = RouteIndex.Editor(of: table.byGroup)
+    }
+  }
+}
+
+extension RouteTable.Editor {
+  /// A route of the version in the making, with the entry that bounds it above. Valid until the
+  /// next change.
+  private struct Found {
+    var row: RouteRow
+    var upper: RouteRow.UpperBound
+  }
+
+  /// The route with this id and start.
+  private borrowing func known(
+    _ id: RouteID, _ start: Key, _ bytes: UnsafeRawBufferPointer
+  ) throws(RouteTableError) -> Found {
+    let (entry, next) = byStart.entries(around: bytes)
+    guard let entry, entry.hasKey(bytes) else { throw .noRouteStarts(at: start) }
+    let row = RouteRow(entry.payload)
+    guard row.id == id.rawValue else {
+      throw .otherRouteStarts(at: start, found: RouteID(row.id), named: id)
+    }
+    return Found(row: row, upper: RouteRow.UpperBound(next))
+  }
+
+  private func stamped(_ row: RouteRow) -> RouteRow {
+    var row = row
+    row.version = version.rawValue
+    row.changedAt = time
+    return row
+  }
+
+  /// Cuts the route at `boundary`; the part from there up becomes `newRoute`, alike but for its
+  /// id and parent. O(log *n*).
+  package mutating func split(
+    route: RouteID, start: Key, boundary: Key, newRoute: RouteID
+  ) throws(RouteTableError) {
+    let result: Result<Void, RouteTableError> = start.bytes.withUnsafeBytes { lower in
+      boundary.bytes.withUnsafeBytes { cut in
+        Result { () throws(RouteTableError) in
+          try split(route, start, lower, at: boundary, cut, newRoute)
+        }
+      }
+    }
+    try result.get()
+  }
+
+  private mutating func split(
+    _ route: RouteID, _ start: Key, _ lower: UnsafeRawBufferPointer, at boundary: Key,
+    _ cut: UnsafeRawBufferPointer, _ newRoute: RouteID
+  ) throws(RouteTableError) {
+    let old = try known(route, start, lower)
+    guard lower.isOrdered(before: cut), old.upper.isAfter(cut) else {
+      throw .boundaryOutside(boundary, route)
+    }
+    guard newRoute >= table.nextRouteID, newRoute.rawValue < .max else {
+      throw .routeIDUsed(newRoute)
+    }
+    let left = stamped(old.row)
+    var right = left
+    right.id = newRoute.rawValue
+    right.parent = route.rawValue
+    table.digest -= old.row.digest(lower: lower, upper: old.upper)
+    table.digest += left.digest(lower: lower, upper: .key(cut))
+    table.digest += right.digest(lower: cut, upper: old.upper)
+    // Both rows borrow the regions of the old one: they are written out before it changes.
+    left.withBytes { left in
+      right.withBytes { right in
+        byStart.upsert(key: cut, payload: right)
+        byStart.upsert(key: lower, payload: left)
+      }
+    }
+    IndexKey.withBytes(of: newRoute) { _ = byID.upsert(key: $0, payload: cut) }
+    IndexKey.withBytes(of: GroupID(right.group), newRoute) {
+      _ = byGroup.upsert(key: $0, payload: .empty)
+    }
+    table.nextRouteID = newRoute.next
+  }
+
+  /// Gives the whole of `absorbed`, which starts at `boundary`, to its left neighbour. O(log *n*).
+  package mutating func merge(
+    route: RouteID, start: Key, boundary: Key, absorbed: RouteID
+  ) throws(RouteTableError) {
+    let result: Result<Void, RouteTableError> = start.bytes.withUnsafeBytes { lower in
+      boundary.bytes.withUnsafeBytes { cut in
+        Result { () throws(RouteTableError) in
+          try merge(route, start, lower, with: absorbed, boundary, cut)
+        }
+      }
+    }
+    try result.get()
+  }
+
+  private mutating func merge(
+    _ route: RouteID, _ start: Key, _ lower: UnsafeRawBufferPointer, with absorbed: RouteID,
+    _ boundary: Key, _ cut: UnsafeRawBufferPointer
+  ) throws(RouteTableError) {
+    let left = try known(route, start, lower)
+    let right = try known(absorbed, boundary, cut)
+    guard case .entry(let next) = left.upper, next.hasKey(cut) else {
+      throw .notNeighbours(route, absorbed)
+    }
+    let merged = stamped(left.row)
+    table.digest -= left.row.digest(lower: lower, upper: left.upper)
+    table.digest -= right.row.digest(lower: cut, upper: right.upper)
+    table.digest += merged.digest(lower: lower, upper: right.upper)
+    let rightGroup = GroupID(right.row.group)
+    merged.withBytes { merged in
+      byStart.remove(key: cut)
+      byStart.upsert(key: lower, payload: merged)
+    }
+    IndexKey.withBytes(of: absorbed) { _ = byID.remove(key: $0) }
+    IndexKey.withBytes(of: rightGroup, absorbed) { _ = byGroup.remove(key: $0) }
+  }
+
+  /// Moves the route from one group to another. O(log *n*).
+  package mutating func move(
+    route: RouteID, start: Key, from: GroupID, to: GroupID
+  ) throws(RouteTableError) {
+    try change(route, start) { row throws(RouteTableError) in
+      guard row.group == from.rawValue else { throw .changedElsewhere(route) }
+      row.group = to.rawValue
+    }
+    IndexKey.withBytes(of: from, route) { _ = byGroup.remove(key: $0) }
+    IndexKey.withBytes(of: to, route) { _ = byGroup.upsert(key: $0, payload: .empty) }
+  }
+
+  /// Changes what may be done with the keys of the route. O(log *n*).
+  package mutating func setState(
+    route: RouteID, start: Key, from: RouteState, to: RouteState
+  ) throws(RouteTableError) {
+    try change(route, start) { row throws(RouteTableError) in
+      guard row.state == from.rawValue else { throw .changedElsewhere(route) }
+      row.state = to.rawValue
+    }
+  }
+
+  /// Changes where replicas of the route may live. O(log *n*).
+  package mutating func setAllowedRegions(
+    route: RouteID, start: Key, to regions: [Region]
+  ) throws(RouteTableError) {
+    guard regions.count <= Region.maximumCount else {
+      throw .tooManyRegions(route, count: regions.count)
+    }
+    let result: Result<Void, RouteTableError> = RouteRow.bytes(of: regions).withUnsafeBytes {
+      bytes in
+      Result { () throws(RouteTableError) in
+        try change(route, start) { row throws(RouteTableError) in row.regions = bytes }
+      }
+    }
+    try result.get()
+  }
+
+  /// Replaces the row of a route by a changed and stamped one.
+  private mutating func change(
+    _ route: RouteID, _ start: Key, _ body: (inout RouteRow) throws(RouteTableError) -> Void
+  ) throws(RouteTableError) {
+    let result: Result<Void, RouteTableError> = start.bytes.withUnsafeBytes { lower in
+      Result { () throws(RouteTableError) in
+        let old = try known(route, start, lower)
+        var new = stamped(old.row)
+        try body(&new)
+        table.digest -= old.row.digest(lower: lower, upper: old.upper)
+        table.digest += new.digest(lower: lower, upper: old.upper)
+        new.withBytes { _ = byStart.upsert(key: lower, payload: $0) }
+      }
+    }
+    try result.get()
+  }
+}
+
+extension RouteRow.UpperBound {
+  /// Whether the bound sorts after `key`.
+  func isAfter(_ key: UnsafeRawBufferPointer) -> Bool {
+    switch self {
+    case .end: true
+    case .key(let bound): key.isOrdered(before: bound)
+    case .entry(let entry): entry.withKey { key.isOrdered(before: $0) }
+    }
+  }
+}
+
+extension RouteIndex.Entry {
+  /// Lends a copy of the key.
+  func withKey<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+    let length = keyLength
+    return withUnsafeTemporaryAllocation(byteCount: length, alignment: 1) { buffer in
+      copyKey(into: buffer)
+      return body(UnsafeRawBufferPointer(rebasing: buffer[..<length]))
+    }
+  }
+
+  func hasKey(_ key: UnsafeRawBufferPointer) -> Bool {
+    keyLength == key.count && withKey { $0.compare(key) == 0 }
+  }
+}
