@@ -19,10 +19,10 @@ package final class CatalogStore: Sendable {
   /// A log that is damaged past its beginning is opened all the same: ``current`` is then the state
   /// before the damage, ``condition`` says what is wrong, and nothing is written.
   ///
-  /// - Parameters:
-  ///   - catalog: Whose log it must be; nil takes any.
-  ///   - wallMilliseconds: The wall clock, in milliseconds since 1970. Called by the writer thread.
-  ///   - progress: Told how far the replay has come.
+  /// The log must be that of `catalog`; nil takes any. `wallMilliseconds` is the wall clock, in
+  /// milliseconds since 1970, which the writer thread reads; `progress` is told how far the replay
+  /// has come.
+  ///
   /// - Throws: ``StoreError``.
   package static func open(
     folder: String, catalog: CatalogID? = nil, options: StoreOptions = StoreOptions(),
@@ -30,7 +30,8 @@ package final class CatalogStore: Sendable {
     progress: ((ReplayProgress) -> Void)? = nil
   ) throws(StoreError) -> CatalogStore {
     let log = try EventLog.open(
-      folder: folder, mode: .readWrite, catalog: catalog, options: options.log)
+      folder: folder, mode: .readWrite, catalog: catalog, options: options.log,
+      provesEnd: false)
     return try CatalogStore(
       log, options: options, wallMilliseconds: wallMilliseconds, progress: progress)
   }
@@ -58,7 +59,7 @@ package final class CatalogStore: Sendable {
     var failure: StoreError?
     do {
       // Tables of long ago are not worth their memory.
-      let end = try log.tail().position
+      let end = try log.lastPosition()
       let recent = UInt64(options.historyCapacity)
       if end.rawValue > recent {
         try replayer.replay(onto: &state, through: LogPosition(end.rawValue - recent))
@@ -69,6 +70,8 @@ package final class CatalogStore: Sendable {
         history.append(state.routes, events: entry.events)
       }
       try replayer.replay(onto: &state)
+      try log.checkHead(of: state)
+      log.goOn(after: state)
     } catch {
       failure = error
     }
@@ -169,6 +172,9 @@ extension CatalogStore {
   /// after the call and before the first wait. Ends with the store.
   package func changes() -> AsyncStream<Void> { writer.wakeUps.listen() }
 
+  /// How many listen to ``changes()`` now.
+  package var listenerCount: Int { writer.wakeUps.listenerCount }
+
   /// Waits until `isEnough` holds for ``current``, and returns that state.
   ///
   /// - Throws: `CancellationError` when the task is cancelled or the store closed.
@@ -194,8 +200,8 @@ extension CatalogStore {
   /// Carries out a command: decided with others in the order in which they came, written with them
   /// in one transaction.
   ///
-  /// - Parameter completion: Called once, when the outcome is durable; by the writer thread, which
-  ///   waits for it, or by the caller's own when the command is not even looked at.
+  /// `completion` is called once, when the outcome is durable: by the writer thread, which waits for
+  /// it, or by the caller's own when the command is not even looked at.
   package func submit(
     _ command: Command,
     completion: @escaping @Sendable (Result<Receipt, CommandFailure>) -> Void

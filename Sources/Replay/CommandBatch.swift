@@ -25,9 +25,8 @@ struct CommandBatch {
 
   init(state: CatalogState) { self.state = state }
 
-  /// Decides the next command.
+  /// Decides the next command. `row` is what the log remembers of the command's id.
   ///
-  /// - Parameter row: What the log remembers of the command's id.
   /// - Throws: ``StoreError`` when the log cannot be read.
   mutating func decide(
     _ command: Command, row: CommandRow?, log: EventLog, wall: () -> UInt64

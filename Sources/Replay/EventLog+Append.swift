@@ -2,10 +2,9 @@ import Catalog
 import Synchronization
 
 extension EventLog {
-  /// Adds entries, all or none: durable on return.
+  /// Adds entries, all or none: durable on return. There is one of `fingerprints` for each entry of
+  /// a command that was decided here, by the command's id; see ``ChangeFingerprint``.
   ///
-  /// - Parameter fingerprints: One for each entry of a command that was decided here, by the
-  ///   command's id; see ``ChangeFingerprint``.
   /// - Throws: ``StoreError/gap(expected:found:)`` and ``Damage/brokenChain`` unless they continue
   ///   the log. After ``StoreError/diskFull(folder:)`` and ``StoreError/logFull(limit:)`` the log is
   ///   what it was; after ``StoreError/system(operation:code:message:)`` ask ``tail()``.
@@ -17,6 +16,7 @@ extension EventLog {
     try checkWritable()
     let tail = try knownTail()
     try EventLog.check(entries, continue: tail)
+    let head = Tail(position: last.entry.position, hash: last.hash, version: last.entry.version)
     writerTail.withLock { $0 = nil }
     try environment.write { transaction throws(StoreError) in
       var version = tail.version
@@ -24,10 +24,9 @@ extension EventLog {
         try add(encoded, fingerprints[encoded.entry.command], after: version, to: transaction)
         version = encoded.entry.version
       }
+      try put(head, in: transaction)
     }
-    writerTail.withLock {
-      $0 = Tail(position: last.entry.position, hash: last.hash, version: last.entry.version)
-    }
+    writerTail.withLock { $0 = head }
   }
 
   private static func check(

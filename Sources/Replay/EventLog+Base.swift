@@ -57,6 +57,7 @@ extension EventLog {
       throw .otherCatalog(expected: catalog, found: state.catalog)
     }
     let header = BaseHeader(state)
+    let head = Tail(position: header.position, hash: header.hash, version: header.version)
     writerTail.withLock { $0 = nil }
     try environment.write { transaction throws(StoreError) in
       try transaction.removeAll(from: tables.entries)
@@ -73,10 +74,9 @@ extension EventLog {
         }
         index += 1
       }
+      try put(head, in: transaction)
     }
-    writerTail.withLock {
-      $0 = Tail(position: header.position, hash: header.hash, version: header.version)
-    }
+    writerTail.withLock { $0 = head }
   }
 
   private struct StoredBase {

@@ -10,6 +10,14 @@ extension EventLog {
     }
   }
 
+  /// The position of the last entry; that of the base, or zero, when there are none. Proves
+  /// nothing. O(log *n*).
+  package func lastPosition() throws(StoreError) -> LogPosition {
+    try environment.read { transaction throws(StoreError) in
+      try lastPosition(in: transaction)
+    }
+  }
+
   /// The position of the first entry that is kept, or that the next append gets. O(log *n*).
   package func firstPosition() throws(StoreError) -> LogPosition {
     try environment.read { transaction throws(StoreError) in

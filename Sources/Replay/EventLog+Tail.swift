@@ -1,4 +1,5 @@
 import Catalog
+import StateMachines
 import Synchronization
 
 extension EventLog {
@@ -10,16 +11,28 @@ extension EventLog {
     if mode == .readWrite { writerTail.withLock { $0 = tail } }
   }
 
-  /// Where the log ends: the last entry decodes, and continues the one before it.
+  /// Lets the writer go on after `state`, which was made of the whole log.
+  func goOn(after state: CatalogState) {
+    writerTail.withLock {
+      $0 = Tail(position: state.appliedThrough, hash: state.lastHash, version: state.version)
+    }
+  }
+
+  /// Where the log ends: the last entry decodes, continues the one before it, and is the one that
+  /// was written last.
   func tail(in transaction: borrowing LMDB.ReadTransaction) throws(StoreError) -> Tail {
     let base = try baseHeader(in: transaction)
     let start = Tail(
       position: base?.position ?? .zero, hash: base?.hash ?? .genesis(of: catalog),
       version: base?.version ?? .zero)
+    let head = try head(in: transaction) ?? start
     let last = try transaction.last(in: tables.entries) { (key, bytes) throws(StoreError) in
       try EventLog.decode(bytes, at: EventLog.position(key, expected: start.position.next))
     }
-    guard let last else { return start }
+    guard let last else {
+      guard head == start else { throw .gap(expected: start.position.next, found: head.position) }
+      return start
+    }
     let position = last.entry.position
     guard position > start.position else {
       throw .damaged(position, .index("it lies before the state that the log begins after"))
@@ -36,6 +49,67 @@ extension EventLog {
       previous = hash
     }
     guard last.entry.previous == previous else { throw .damaged(position, .brokenChain) }
-    return Tail(position: position, hash: last.hash, version: last.entry.version)
+    guard position >= head.position else {
+      throw .gap(expected: position.next, found: head.position)
+    }
+    let tail = Tail(position: position, hash: last.hash, version: last.entry.version)
+    guard tail == head else { throw .damaged(position, .notTheHead(head.hash)) }
+    return tail
+  }
+
+  /// That `state`, which was made of the whole log, is the one after the entry that was written last;
+  /// not looked at when the log has grown since.
+  func checkHead(of state: CatalogState) throws(StoreError) {
+    guard let head = try writtenHead() else { return }
+    if head.position > state.appliedThrough, try lastPosition() > state.appliedThrough { return }
+    guard head.position == state.appliedThrough, head.hash == state.lastHash else {
+      throw .damaged(state.appliedThrough, .notTheHead(head.hash))
+    }
+  }
+
+  func writtenHead() throws(StoreError) -> Tail? {
+    try environment.read { (transaction) throws(StoreError) -> Tail? in
+      try head(in: transaction)
+    }
+  }
+
+  /// What the log says that it ends with; nil before the first write.
+  func head(in transaction: borrowing LMDB.ReadTransaction) throws(StoreError) -> Tail? {
+    try transaction.value(of: LogTables.MetaKey.head, in: tables.meta) {
+      (bytes) throws(StoreError) in
+      guard let tail = Tail(bytes) else {
+        throw .damaged(
+          try lastPosition(in: transaction), .index("the note of what was written last is none"))
+      }
+      return tail
+    }
+  }
+
+  /// Notes what the log ends with, since the hash of the last entry stands in no other entry.
+  func put(_ head: Tail, in transaction: borrowing LMDB.WriteTransaction) throws(StoreError) {
+    try head.bytes.withRawBytes { (bytes) throws(StoreError) in
+      try transaction.put(bytes, for: LogTables.MetaKey.head, in: tables.meta)
+    }
+  }
+}
+
+extension EventLog.Tail {
+  private static let byteCount = 8 + EntryHash.byteCount + 8
+
+  /// The fields in order, numbers little-endian.
+  fileprivate var bytes: [UInt8] {
+    withUnsafeBytes(of: position.rawValue.littleEndian, Array.init) + hash.bytes
+      + withUnsafeBytes(of: version.rawValue.littleEndian, Array.init)
+  }
+
+  /// Reads what ``bytes`` writes; nil when it is not of that form.
+  fileprivate init?(_ bytes: UnsafeRawBufferPointer) {
+    guard bytes.count == Self.byteCount,
+      let position = UInt64(stored: UnsafeRawBufferPointer(rebasing: bytes[..<8])),
+      let hash = EntryHash(bytes: bytes[8..<40]),
+      let version = UInt64(stored: UnsafeRawBufferPointer(rebasing: bytes[40...]))
+    else { return nil }
+    self.init(
+      position: LogPosition(position), hash: hash, version: CatalogVersion(version))
   }
 }

@@ -58,14 +58,17 @@ package final class EventLog: Sendable {
 
   var environment: LMDB.Environment { lease.environment }
 
-  /// Opens the log of `folder` and proves that its end is whole: the last entry decodes and names
-  /// the one before it. O(log *n*).
+  /// Opens the log of `folder`, which must be that of `catalog`; nil takes any.
   ///
-  /// - Parameter catalog: Whose log it must be; nil takes any.
-  /// - Throws: ``StoreError``, of which ``StoreError/damaged(_:_:)`` and ``StoreError/gap(expected:found:)``
-  ///   name where the log is no longer what was written.
+  /// With `provesEnd` it also proves that the log's end is whole: the last entry decodes and names
+  /// the one before it.
+  ///
+  /// - Throws: ``StoreError``, of which ``StoreError/damaged(_:_:)`` and
+  ///   ``StoreError/gap(expected:found:)`` name where the log is no longer what was written.
+  /// - Complexity: O(log *n*), and the size of the last entry.
   package static func open(
-    folder: String, mode: LogMode, catalog: CatalogID? = nil, options: LogOptions = LogOptions()
+    folder: String, mode: LogMode, catalog: CatalogID? = nil, options: LogOptions = LogOptions(),
+    provesEnd: Bool = true
   ) throws(StoreError) -> EventLog {
     let lock = mode == .readWrite ? try FolderLock(existing: folder) : nil
     let lease = try EnvironmentRegistry.lease(
@@ -78,7 +81,7 @@ package final class EventLog: Sendable {
     let log = EventLog(
       folder: folder, mode: mode, catalog: found, tables: tables, options: options, lease: lease,
       lock: lock)
-    try log.findTail()
+    if provesEnd { try log.findTail() }
     return log
   }
 

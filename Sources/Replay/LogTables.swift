@@ -2,7 +2,7 @@ import Catalog
 
 /// The tables of a log's environment.
 struct LogTables: Sendable {
-  /// `format`, `catalog` and `base`; see ``MetaKey``.
+  /// `format`, `catalog`, `base` and `head`; see ``MetaKey``.
   var meta: LMDB.Table<String>
   /// Position to the entry's bytes.
   var entries: LMDB.Table<UInt64>
@@ -18,6 +18,7 @@ struct LogTables: Sendable {
     static let format = "format"
     static let catalog = "catalog"
     static let base = "base"
+    static let head = "head"
   }
 
   /// Finds the tables of a log.

@@ -21,12 +21,9 @@ package struct Replayer {
   package var isCancelled: (() -> Bool)?
   /// Sees each entry with the state after it.
   package var onEntry: ((CatalogState, LogEntry) -> Void)?
-  /// How many entries are read at once.
-  var sliceCount = 1024
-  /// No more entries are read at once when they have this many bytes.
-  var sliceByteCount = 4 << 20
 
-  private let log: EventLog
+  let log: EventLog
+  var pipeline = EntryPipeline()
 
   package init(_ log: EventLog) { self.log = log }
 
@@ -45,30 +42,68 @@ package struct Replayer {
   package func replay(
     onto state: inout CatalogState, through end: LogPosition? = nil
   ) throws(StoreError) {
-    let last = if let end { end } else { try log.tail().position }
+    let end = if let end { end } else { try log.lastPosition() }
+    try fold(onto: &state, through: end, decode: DecodedEntry.init) { _ throws(StoreError) in }
+  }
+
+  /// Folds entries into `state`, slice by slice; `body` gets each slice when all of it is proven, or
+  /// the proven beginning of it.
+  func fold<Element: FoldableEntry>(
+    onto state: inout CatalogState, through end: LogPosition,
+    decode: @escaping @Sendable (UnsafeRawBufferPointer, LogPosition) throws(StoreError) -> Element,
+    body: ([Element]) throws(StoreError) -> Void
+  ) throws(StoreError) {
     let start = state.appliedThrough
-    guard last > start else { return }
+    guard end > start else { return }
     var progress = ReplayProgress(
-      entryCount: 0, entryTotal: last.rawValue - start.rawValue, byteCount: 0, position: start)
-    while state.appliedThrough < last {
-      if isCancelled?() ?? false { throw .cancelled(after: state.appliedThrough) }
-      let left = last.rawValue - state.appliedThrough.rawValue
-      let slice = try log.entries(
-        from: state.appliedThrough.next, maxCount: Int(min(left, UInt64(sliceCount))),
-        maxBytes: sliceByteCount)
-      guard !slice.isEmpty else { throw .gap(expected: state.appliedThrough.next, found: last) }
-      for encoded in slice {
-        do {
-          try state.evolve(encoded)
+      entryCount: 0, entryTotal: end.rawValue - start.rawValue, byteCount: 0, position: start)
+    var next = state
+    defer { state = next }
+    try pipeline.run(over: log, from: start.next, through: end, decode: decode) {
+      (slice) throws(StoreError) in
+      if isCancelled?() ?? false { throw .cancelled(after: next.appliedThrough) }
+      for index in slice.elements.indices {
+        let entry = slice.elements[index].entry
+        do throws(EvolveError) {
+          try next.evolve(entry, hash: slice.elements[index].hash)
         } catch {
-          throw .unproven(encoded.entry.position, error)
+          try body(Array(slice.elements[..<index]))
+          throw .unproven(entry.position, error)
         }
-        progress.byteCount += encoded.bytes.count
-        onEntry?(state, encoded.entry)
+        onEntry?(next, entry)
       }
-      progress.entryCount += UInt64(slice.count)
-      progress.position = state.appliedThrough
+      try body(slice.elements)
+      progress.entryCount += UInt64(slice.elements.count)
+      progress.byteCount += slice.byteCount
+      progress.position = slice.last
       onProgress?(progress)
     }
+  }
+}
+
+/// What a state folds: an entry, and the hash of its bytes.
+protocol FoldableEntry: Sendable {
+  var entry: LogEntry { get }
+  var hash: EntryHash { get }
+}
+
+extension EncodedEntry: FoldableEntry {}
+
+/// An entry without its bytes.
+struct DecodedEntry: FoldableEntry {
+  let entry: LogEntry
+  let hash: EntryHash
+
+  /// - Throws: ``StoreError/damaged(_:_:)`` when the bytes are not those of the entry at `position`.
+  init(_ bytes: UnsafeRawBufferPointer, at position: LogPosition) throws(StoreError) {
+    do {
+      entry = try LogEntry(decoding: bytes)
+    } catch {
+      throw StoreError(error, at: position)
+    }
+    guard entry.position == position else {
+      throw .damaged(position, .misplaced(entry.position))
+    }
+    hash = EntryHash(of: bytes)
   }
 }

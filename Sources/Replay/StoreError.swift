@@ -55,6 +55,8 @@ package enum Damage: Equatable, Sendable {
   case misplaced(LogPosition)
   /// The entry does not name the entry before it: one of the two was changed.
   case brokenChain
+  /// The entry is not the one that was written last, whose hash this is.
+  case notTheHead(EntryHash)
   /// An index over the entries disagrees with them.
   case index(String)
 }
@@ -135,6 +137,7 @@ extension Damage: CustomStringConvertible {
     case .undecodable(let why): "its bytes do not decode (\(why))"
     case .misplaced(let position): "it says that it is entry \(position)"
     case .brokenChain: "it does not continue the hash chain of the entries before it"
+    case .notTheHead(let hash): "it is not the entry with the hash \(hash) that was written last"
     case .index(let what): what
     }
   }

@@ -27,9 +27,8 @@ final class WorkerThread: @unchecked Sendable {
     }
   }
 
-  /// Starts the thread.
+  /// Starts the thread. Debuggers show its name, of at most 15 bytes.
   ///
-  /// - Parameter name: What debuggers show; at most 15 bytes.
   /// - Throws: ``StoreError/system(operation:code:message:)`` when the process has too many threads.
   init(name: String, _ body: @escaping @Sendable () -> Void) throws(StoreError) {
     assert(name.utf8.count <= 15)

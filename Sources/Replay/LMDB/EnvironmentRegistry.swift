@@ -59,6 +59,7 @@ enum EnvironmentRegistry {
           if mode == .readWrite, known.environment.mode == .readOnly {
             throw .openForReading(folder: folder)
           }
+          if mode == .readWrite { known.environment.setMapLimit(sizes.maximum) }
           entry = known
         } else {
           let environment = try LMDB.Environment(folder: folder, mode: mode, sizes: sizes)

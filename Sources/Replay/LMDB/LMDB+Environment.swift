@@ -31,7 +31,8 @@ extension LMDB {
     // when nobody holds a reference any more.
     private let handle: OpaquePointer
     private let gate = TransactionGate()
-    private let sizes: MapSize
+    private let mapLimit: Mutex<Int>
+    private let largestStep: Int
     private let isClosed = Mutex(false)
     let mode: Mode
     let location: Location
@@ -41,15 +42,16 @@ extension LMDB {
     /// - Precondition: This process does not have the folder open; see ``EnvironmentRegistry``.
     init(folder: String, mode: Mode, sizes: MapSize = MapSize()) throws(StoreError) {
       self.mode = mode
-      self.sizes = sizes
-      location = Location(folder: folder, mapLimit: sizes.maximum)
+      mapLimit = Mutex(sizes.maximum)
+      largestStep = sizes.largestStep
+      location = Location(folder: folder)
       var created: OpaquePointer?
       try check(mdb_env_create(&created), "creation", location)
       guard let created else {
         throw .system(operation: "creation", code: 0, message: "no environment")
       }
       handle = created
-      try open()
+      try open(initialMapSize: sizes.initial)
     }
 
     // Also runs when `open` throws: the object is whole by then.
@@ -65,7 +67,7 @@ extension LMDB {
       }
     }
 
-    private func open() throws(StoreError) {
+    private func open(initialMapSize: Int) throws(StoreError) {
       try check(mdb_env_set_maxdbs(handle, 16), "limit of tables", location)
       try check(mdb_env_set_maxreaders(handle, 1024), "limit of readers", location)
       let data = location.folder + "/data.mdb"
@@ -73,7 +75,7 @@ extension LMDB {
       if isNew {
         // LMDB would leave a lock file behind.
         guard mode == .readWrite else { throw .noLog(folder: location.folder) }
-        try check(mdb_env_set_mapsize(handle, sizes.initial), "size of the map", location)
+        try check(mdb_env_set_mapsize(handle, initialMapSize), "size of the map", location)
       }
       let flags = MDB_NOTLS | (mode == .readOnly ? MDB_RDONLY : 0)
       try check(
@@ -99,6 +101,15 @@ extension LMDB {
     var mapSize: Int {
       var information = MDB_envinfo()
       return mdb_env_info(handle, &information) == MDB_SUCCESS ? information.me_mapsize : 0
+    }
+
+    /// Lets the map grow up to another size than before.
+    func setMapLimit(_ limit: Int) { mapLimit.withLock { $0 = limit } }
+
+    /// The number of the last write transaction that was committed.
+    var lastTransaction: Int {
+      var information = MDB_envinfo()
+      return mdb_env_info(handle, &information) == MDB_SUCCESS ? information.me_last_txnid : 0
     }
 
     /// Lends a view of the newest data. Short: pages that it sees cannot be used again, and a map
@@ -183,8 +194,9 @@ extension LMDB {
 
     private func grow() throws(StoreError) {
       let size = mapSize
-      let next = min(size + min(size, sizes.largestStep), sizes.maximum)
-      guard next > size else { throw .logFull(limit: sizes.maximum) }
+      let limit = mapLimit.withLock { $0 }
+      let next = min(size + min(size, largestStep), limit)
+      guard next > size else { throw .logFull(limit: limit) }
       try extendFile(to: next)
       try gate.close { () throws(StoreError) in
         try check(mdb_env_set_mapsize(handle, next), "growth of the map", location)

@@ -16,8 +16,6 @@ enum LMDB {
   /// What messages say about an environment.
   struct Location {
     var folder: String
-    /// In bytes.
-    var mapLimit: Int
   }
 
   private static func meaning(
@@ -28,7 +26,7 @@ enum LMDB {
     case ENOSPC, EDQUOT, EFBIG: .diskFull(folder: folder)
     case EACCES, EPERM, EROFS: .permissionDenied(path: folder)
     case ENOENT, ENOTDIR: .noLog(folder: folder)
-    case MDB_MAP_FULL: .logFull(limit: environment.mapLimit)
+    case MDB_MAP_FULL: .logFull(limit: 0)  // Whoever makes the map grow knows the limit.
     case MDB_READERS_FULL: .tooManyReaders(folder: folder)
     case MDB_INVALID, MDB_VERSION_MISMATCH: .notALog(folder: folder)
     default:
