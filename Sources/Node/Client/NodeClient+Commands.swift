@@ -40,6 +40,7 @@ extension NodeClient {
   /// Has `command` carried out. When the answer is lost, send the same command again: it is carried
   /// out once. A node that passes on what it was sent says so by `forwarded`; the other node then
   /// does not pass it on again.
+  @discardableResult
   package func submit(
     _ command: Command, deadline: Duration? = nil, forwarded: Bool = false
   ) async throws(NodeError) -> CommandReceipt {

@@ -74,6 +74,11 @@ package final class NodeService: Service {
     server.beginShutdown()
   }
 
+  /// What the node serves from; nil before it serves and once it stops.
+  package var core: NodeCore? {
+    phase.withLock { if case .serving(let core, _) = $0 { core } else { nil } }
+  }
+
   private var isStopping: Bool {
     phase.withLock { if case .stopping = $0 { true } else { false } }
   }
