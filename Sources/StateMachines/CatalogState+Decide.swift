@@ -90,7 +90,7 @@ extension CatalogState {
   private func allowed(_ regions: [Region]) throws(Refusal) -> [Region] {
     let sorted = regions.sortedOnce()
     guard sorted.count <= Region.maximumCount else {
-      throw .notEncodable(LogCodingError(.tooManyRegions(count: sorted.count), at: 0))
+      throw .tooManyRegions(count: sorted.count, maximum: Region.maximumCount)
     }
     return sorted
   }

@@ -12,6 +12,7 @@ extension Refusal {
     case .batchTooLarge: "batch_too_large"
     case .actorTooLong: "actor_too_long"
     case .reasonTooLong: "reason_too_long"
+    case .tooManyRegions: "too_many_regions"
     case .entryTooLong: "entry_too_long"
     case .notEncodable: "not_encodable"
     case .staleVersion: "stale_version"
@@ -52,6 +53,8 @@ extension Refusal: CustomStringConvertible {
       "the actor's name takes \(count) bytes: shorten it to \(LogEntry.maximumTextByteCount)"
     case .reasonTooLong(let count):
       "the reason takes \(count) bytes: shorten it to \(LogEntry.maximumTextByteCount)"
+    case .tooManyRegions(let count, let maximum):
+      "\(count) regions are too many for one route: name at most \(maximum)"
     case .entryTooLong:
       "the command takes more than the \(LogEntry.maximumByteCount) bytes of an entry: send it in "
         + "parts"

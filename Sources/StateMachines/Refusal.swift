@@ -22,6 +22,8 @@ package enum Refusal: Error, Hashable, Sendable {
   case batchTooLarge(count: Int, maximum: Int)
   case actorTooLong(byteCount: Int)
   case reasonTooLong(byteCount: Int)
+  /// More allowed regions than a route can have.
+  case tooManyRegions(count: Int, maximum: Int)
   /// The entry would be longer than ``LogEntry/maximumByteCount``.
   case entryTooLong
   /// What is asked for has no form in the log.

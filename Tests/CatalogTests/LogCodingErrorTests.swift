@@ -99,6 +99,10 @@ import Testing
     #expect(Self.error(change([2, 1, a, 2, a, a])) == nil)
     expect(change([2, 1, a, 1, a]), .regionsNotAscending, at: 121)
     expect(change([2, 2, a, a, 1, a]), .regionsNotAscending, at: 122)
+    let many = (0..<101).flatMap { (number: Int) -> [UInt8] in
+      [3, a] + Array(String(number + 100).utf8.dropFirst())
+    }
+    expect(change([101] + many), .tooManyRegions(count: 101), at: 118)
     expect(change([1, 0, 0]), .badRegionName, at: 119)
     expect(change([1, 64] + [UInt8](repeating: a, count: 64)), .badRegionName, at: 119)
     expect(change([1, 1, UInt8(ascii: "A")]), .badRegionName, at: 119)

@@ -54,7 +54,8 @@ import Testing
         try learner.evolve(decoded)
       }
       #expect(learner.header == catalog.state.header, place)
-      if catalog.state.routes.digest != .zero {
+      if step.isMultiple(of: 5) {
+        catalog.state.routes.checkInvariants()
         let digest = ReferenceDigest.digest(
           version: model.version, nextRouteID: model.nextRouteID, routes: model.routes)
         #expect(catalog.state.digest == digest, place)

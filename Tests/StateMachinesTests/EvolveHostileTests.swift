@@ -40,6 +40,7 @@ import Testing
         refused += 1
         continue
       }
+      catalog.state.routes.checkInvariants()
       #expect(catalog.routes.first?.span.lower == .least, place)
       for (left, right) in zip(catalog.routes, catalog.routes.dropFirst()) {
         #expect(left.span.upper == right.span.lower, place)

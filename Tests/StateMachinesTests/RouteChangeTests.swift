@@ -52,6 +52,21 @@ import Testing
     #expect(try catalog.perform(.setAllowedRegions([RouteID(1)], to: [])).count == 1)
   }
 
+  @Test func aRouteHasALimitOfRegions() throws {
+    var catalog = try TestCatalog()
+    let regions = try (0...Region.maximumCount).map { try Region("r\($0)") }
+    let refusal = Refusal.tooManyRegions(count: 101, maximum: 100)
+    #expect(catalog.refusal(of: .setAllowedRegions([RouteID(1)], to: regions)) == refusal)
+    #expect(
+      TestCatalog(empty: ()).refusal(
+        of: .bootstrap([
+          RouteSeedRequest(start: .least, group: GroupID(1), allowedRegions: regions)
+        ])) == refusal)
+    let most = Array(regions.dropLast())
+    try catalog.perform(.setAllowedRegions([RouteID(1)], to: most + most))
+    #expect(catalog.route("").allowedRegions == most.sorted())
+  }
+
   @Test func oneUnknownRouteRefusesAll() throws {
     var catalog = try TestCatalog(starts: ["m"])
     let before = catalog.state.header

@@ -25,7 +25,7 @@ extension NodeError {
         detail.newerRoutes = [Wire.Route(route)]
       case .notBootstrapped, .alreadyBootstrapped, .firstRouteNotAtLeastKey,
         .bootstrapNotAscending, .emptyBatch, .batchTooLarge, .actorTooLong, .reasonTooLong,
-        .entryTooLong, .notEncodable, .versionInFuture, .noSuchRoute, .routeGone,
+        .tooManyRegions, .entryTooLong, .notEncodable, .versionInFuture, .noSuchRoute, .routeGone,
         .routeIDsExhausted, .mergeWithItself:
         break
       }
@@ -38,7 +38,8 @@ extension Refusal {
   fileprivate var status: RPCError.Code {
     switch self {
     case .firstRouteNotAtLeastKey, .bootstrapNotAscending, .emptyBatch, .batchTooLarge,
-      .actorTooLong, .reasonTooLong, .entryTooLong, .notEncodable, .mergeWithItself:
+      .actorTooLong, .reasonTooLong, .tooManyRegions, .entryTooLong, .notEncodable,
+      .mergeWithItself:
       .invalidArgument
     case .noSuchRoute, .routeGone:
       .notFound
