@@ -46,9 +46,16 @@ var targets: [Target] = [
   .testTarget(
     name: "StateMachinesTests", dependencies: ["StateMachines", "Catalog", "TestSupport"],
     swiftSettings: settings),
+  // The process that the crash tests kill, and what it and they agree on.
+  .target(
+    name: "CrashPlan", dependencies: ["Replay", "StateMachines", "Catalog"],
+    path: "Tests/CrashPlan", swiftSettings: settings),
+  .executableTarget(
+    name: "CrashWriter", dependencies: ["CrashPlan", "Replay", "StateMachines", "Catalog"],
+    path: "Tests/CrashWriter", swiftSettings: settings),
   .testTarget(
     name: "ReplayTests",
-    dependencies: ["Replay", "StateMachines", "Catalog", "TestSupport"],
+    dependencies: ["Replay", "StateMachines", "Catalog", "TestSupport", "CrashPlan"],
     swiftSettings: settings
   ),
 ]

@@ -25,8 +25,7 @@ extension Replayer {
     }
     try checkSharedHistory(state)
     var bulk = self
-    // Each slice costs a sync.
-    bulk.pipeline.sliceCount = 8192
+    bulk.pipeline.sliceCount = rebuildSliceCount
     bulk.pipeline.sliceByteCount = 8 << 20
     bulk.pipeline.depth = 2
     try bulk.fold(onto: &state, through: end, decode: EventLog.decode) {

@@ -22,6 +22,9 @@ package struct Replayer {
   /// Sees each entry with the state after it.
   package var onEntry: ((CatalogState, LogEntry) -> Void)?
 
+  /// How many entries ``rebuild(_:)`` writes in one transaction: each costs a sync of the disk.
+  package var rebuildSliceCount = 8192
+
   let log: EventLog
   var pipeline = EntryPipeline()
 

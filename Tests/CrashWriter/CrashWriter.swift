@@ -1,0 +1,118 @@
+import Catalog
+import CrashPlan
+import Glibc
+import Replay
+import StateMachines
+import Synchronization
+
+/// A process for the crash tests: it works on a folder until it is killed, and says on its standard
+/// output what it was promised. It has no exit of its own.
+@main
+enum CrashWriter {
+  static func main() throws {
+    let arguments = CommandLine.arguments
+    guard arguments.count >= 3 else { throw UsageError() }
+    let folder = arguments[2]
+    switch arguments[1] {
+    case "write":
+      guard arguments.count == 5, let seed = UInt64(arguments[3]),
+        let threads = UInt64(arguments[4])
+      else { throw UsageError() }
+      try write(folder, seed: seed, threadCount: threads)
+    case "mirror":
+      guard arguments.count == 4 else { throw UsageError() }
+      try mirror(folder, to: arguments[3])
+    case "install":
+      try install(folder)
+    case "hold":
+      let log = try EventLog.open(folder: folder, mode: .readWrite)
+      say("held")
+      while true { _ = (pause(), log) }
+    default:
+      throw UsageError()
+    }
+  }
+
+  /// Sends commands from several threads and prints those that were acknowledged.
+  private static func write(_ folder: String, seed: UInt64, threadCount: UInt64) throws {
+    let store = try openStore(folder, .leader)
+    say("open")
+    try CrashPlan.submit(CrashPlan.bootstrap, to: store) { _ in }
+    for thread in 0..<threadCount {
+      try start {
+        for number in 0..<UInt64.max {
+          let command = CrashPlan.command(seed: seed, thread: thread, number: number)
+          try? CrashPlan.submit(command, to: store) { receipt in
+            say("\(thread) \(number) \(receipt.position)")
+          }
+        }
+      }
+    }
+    while true { _ = (pause(), store) }
+  }
+
+  /// Rebuilds a mirror.
+  private static func mirror(_ folder: String, to target: String) throws {
+    var options = LogOptions()
+    options.initialMapSize = 64 << 10
+    let source = try EventLog.open(folder: folder, mode: .readOnly)
+    let mirror: EventLog
+    do {
+      mirror = try EventLog.create(folder: target, catalog: CrashPlan.catalog, options: options)
+    } catch .logExists {
+      mirror = try EventLog.open(folder: target, mode: .readWrite, options: options)
+    }
+    say("open")
+    var replayer = Replayer(source)
+    replayer.rebuildSliceCount = 8
+    replayer.onProgress = { say("\($0.position)") }
+    try replayer.rebuild(mirror)
+    while true { _ = (pause(), mirror) }
+  }
+
+  /// Replaces a learner's state over and over.
+  private static func install(_ folder: String) throws {
+    let store = try openStore(folder, .learner)
+    say("open")
+    for size in 0..<UInt64.max {
+      try store.installState(CrashPlan.state(routeCount: 200 + Int(size % 5) * 300))
+      say("\(store.current.routes.count)")
+    }
+  }
+
+  private static func openStore(_ folder: String, _ role: StoreRole) throws -> CatalogStore {
+    var options = StoreOptions(role: role)
+    // Hardly any room, so that the map grows all the time.
+    options.log.initialMapSize = 64 << 10
+    let clock: @Sendable () -> UInt64 = { 1_785_312_000_000 }
+    do {
+      return try CatalogStore.create(
+        folder: folder, catalog: CrashPlan.catalog, options: options, wallMilliseconds: clock)
+    } catch .logExists {
+      return try CatalogStore.open(folder: folder, options: options, wallMilliseconds: clock)
+    }
+  }
+
+  private static func start(_ body: @escaping @Sendable () -> Void) throws {
+    final class Box: Sendable {
+      let body: @Sendable () -> Void
+      init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+    }
+    var thread = pthread_t()
+    let code = pthread_create(
+      &thread, nil,
+      { box in
+        if let box { Unmanaged<Box>.fromOpaque(box).takeRetainedValue().body() }
+        return nil
+      }, Unmanaged.passRetained(Box(body)).toOpaque())
+    guard code == 0 else { throw UsageError() }
+  }
+
+  /// One line in one system call: it is there as a whole, or not at all.
+  private static func say(_ text: String) {
+    let line = Array((text + "\n").utf8)
+    _ = Glibc.write(STDOUT_FILENO, line, line.count)
+  }
+}
+
+struct UsageError: Error {}
