@@ -32,6 +32,7 @@ struct Cadastre: AsyncParsableCommand {
     groupedSubcommands: [
       CommandGroup(name: "Make a catalog:", subcommands: [InitCommand.self, ImportCommand.self]),
 
+      CommandGroup(name: "Serve it:", subcommands: [ServeCommand.self]),
       CommandGroup(
         name: "Ask it:",
         subcommands: [
@@ -45,14 +46,17 @@ struct Cadastre: AsyncParsableCommand {
         ]),
       CommandGroup(
         name: "Read its log:",
-        subcommands: [StatusCommand.self]),
+        subcommands: [LogCommand.self, ReplayCommand.self, VerifyCommand.self]),
     ])
 
   static func main() async {
     let arguments = Array(CommandLine.arguments.dropFirst())
     do {
       var command = try parseAsRoot(arguments)
-      if let command = command as? any AsyncParsableCommand {
+      if let command = command as? ServeCommand {
+        // A node has its own way to end at a signal.
+        try await command.run()
+      } else if let command = command as? any AsyncParsableCommand {
         try await Interruption.run(command)
       } else {
         try command.run()

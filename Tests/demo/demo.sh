@@ -69,17 +69,17 @@ per_second() { awk -v n="$1" -v s="$2" 'BEGIN { printf "%.0f", n / s }'; }
 # Starts a node and waits until it says where it listens.
 serve() {
   local name=$1; shift
-  rm -f "$work/$name.port"
-  "$cadastre" serve --log "$work/$name" --listen 127.0.0.1:0 --port-file "$work/$name.port" "$@" \
+  rm -f "$work/$name.address"
+  "$cadastre" serve --log "$work/$name" --listen 127.0.0.1:0 --address-file "$work/$name.address" "$@" \
     >"$work/$name.out" 2>"$work/$name.err" &
   process[$name]=$!
   for _ in $(seq 300); do
-    [ -s "$work/$name.port" ] && break
+    [ -s "$work/$name.address" ] && break
     kill -0 "${process[$name]}" 2>/dev/null || fail "$name did not start"
     sleep 0.1
   done
-  [ -s "$work/$name.port" ] || fail "$name does not listen after 30 s"
-  printf -v "at_$name" '127.0.0.1:%s' "$(cat "$work/$name.port")"
+  [ -s "$work/$name.address" ] || fail "$name does not listen after 30 s"
+  printf -v "at_$name" %s "$(cat "$work/$name.address")"
 }
 digest() { "$cadastre" status --json --server "$1" | field digest; }
 version() { "$cadastre" status --json --server "$1" | field version; }

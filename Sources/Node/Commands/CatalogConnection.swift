@@ -1,30 +1,28 @@
 import Catalog
-import Replay
 import StateMachines
 
 /// What commands ask of a catalog, be it a folder that this process opened or a server.
-///
-/// Every call throws ``Problem``.
-protocol CatalogConnection: Sendable {
+protocol CatalogReader: Sendable {
   /// The route of each key, all at one version, in the order of the keys.
   func resolve(_ keys: [Key], demand: ReadDemand) async throws -> ResolvedKeys
 
   /// At most `limit` routes.
-  func routes(_ selection: RouteSelector, limit: Int, demand: ReadDemand) async throws
+  func routes(_ selector: RouteSelector, limit: Int, demand: ReadDemand) async throws
     -> RouteListing
 
   func status() async throws -> CatalogStatus
-
-  func submit(_ command: Command) async throws -> CommandReceipt
 
   /// Hands every change after `version` to `body`, in order, until that says false or the task is
   /// cancelled; from now on where no version is given.
   func watch(
     after version: CatalogVersion?, _ body: @escaping @Sendable (WatchUpdate) throws -> Bool
   ) async throws
+}
 
-  /// Lets go of the folder or the connection.
-  func close() async
+/// What changes a catalog.
+protocol CatalogWriter: Sendable {
+  /// Has `command` carried out.
+  func submit(_ command: Command) async throws -> CommandReceipt
 }
 
 extension ReadOptions {

@@ -41,7 +41,7 @@ extension Event {
   var text: String {
     switch self {
     case .routesBootstrapped(let seeds):
-      "bootstrap of \(grouped(seeds.count)) routes"
+      "bootstrap of \(grouped(seeds.count)) route\(seeds.count == 1 ? "" : "s")"
     case .routeSplit(let route, let start, let boundary, let newRoute):
       "split route \(route) (from \(quoted(start))) at \(quoted(boundary)): new route \(newRoute)"
     case .routesMerged(let route, let start, let boundary, let absorbed):
@@ -56,15 +56,15 @@ extension Event {
     }
   }
 
-  /// What kind of change it was, in one word.
+  /// What kind of change it was, in a word or three.
   var kindText: String {
     switch self {
     case .routesBootstrapped: "bootstrap"
     case .routeSplit: "split"
     case .routesMerged: "merge"
     case .routeMoved: "move"
-    case .routeStateChanged: "state"
-    case .allowedRegionsChanged: "regions"
+    case .routeStateChanged: "state change"
+    case .allowedRegionsChanged: "change of regions"
     }
   }
 }

@@ -68,31 +68,50 @@ struct ImportCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let start = ContinuousClock.now
+    let start = NodeClock.system.now()
     // The folder first: it is a pity to read a million keys and then find it taken.
-    let local = dryRun ? nil : try LocalCatalog.openEmpty(folder: try folder.folder())
-    do {
-      let (keys, tidying, emptyLines) = try readKeys()
-      let cut = try cut(keys)
-      var summary = ImportSummary(
-        keys: keys.count, tidying: tidying, emptyLines: emptyLines, routes: cut.routeCount,
-        groups: cut.groupCount)
-      if let local {
-        let progress = ProgressBar("appending", unit: "routes", total: UInt64(cut.routeCount))
-        progress.update(0)
-        let receipt = try await local.submit(command(cut))
-        progress.finish()
-        summary.written = .init(
-          outcome: receipt.outcome, position: receipt.position, version: receipt.version,
-          digest: local.state.digest)
-      }
-      await local?.close()
-      let elapsed = ContinuousClock.now - start
-      output.write(summary.json(elapsed), else: summary.text(elapsed))
-    } catch {
-      await local?.close()
-      throw error
+    let existing = dryRun ? nil : try openExisting()
+    defer { existing?.close() }
+    let (keys, tidying, emptyLines) = try readKeys()
+    let cut = try cut(keys)
+    var summary = ImportSummary(
+      keys: keys.count, tidying: tidying, emptyLines: emptyLines, routes: cut.routeCount,
+      groups: cut.groupCount)
+    if !dryRun {
+      let writer =
+        try existing ?? FolderWriter(creating: .random(), in: try folder.folder())
+      defer { writer.close() }
+      summary.written = try await write(cut, to: writer)
     }
+    let elapsed = NodeClock.system.now() - start
+    output.write(summary.json(elapsed), else: summary.text(elapsed))
+  }
+
+  /// The catalog in the folder; nil when there is none yet.
+  private func openExisting() throws -> FolderWriter? {
+    let writer: FolderWriter
+    do {
+      writer = try FolderWriter(folder: try folder.folder())
+    } catch let problem as Problem where problem.code == "no-log" {
+      return nil
+    }
+    guard writer.state.routes.isEmpty else {
+      let version = writer.state.version
+      writer.close()
+      throw Problem(NodeError(Refusal.alreadyBootstrapped(version: version), current: version))
+    }
+    return writer
+  }
+
+  private func write(
+    _ cut: CatalogCut, to writer: FolderWriter
+  ) async throws -> ImportSummary.Written {
+    let progress = ProgressBar("appending", unit: "routes", total: UInt64(cut.routeCount))
+    defer { progress.finish() }
+    progress.update(0)
+    let receipt = try await writer.submit(command(cut))
+    return ImportSummary.Written(
+      position: receipt.position, version: receipt.version, digest: writer.state.digest)
   }
 
   private func readKeys() throws -> (KeyList, KeyList.Tidying, Int) {
@@ -140,7 +159,6 @@ struct ImportCommand: AsyncParsableCommand {
 /// What an import did.
 private struct ImportSummary {
   struct Written {
-    var outcome: CommandReceipt.Outcome
     var position: LogPosition
     var version: CatalogVersion
     var digest: StateDigest
@@ -163,7 +181,6 @@ private struct ImportSummary {
       "empty_lines": JSON(emptyLines),
       "routes": JSON(routes),
       "groups": JSON(groups),
-      "outcome": JSON(written?.outcome.name),
       "position": JSON(written?.position.rawValue),
       "version": JSON(written?.version.rawValue),
       "digest": JSON(written?.digest.description),
@@ -178,7 +195,6 @@ private struct ImportSummary {
     facts.add("routes", grouped(routes))
     facts.add("groups", grouped(groups))
     if let written {
-      if written.outcome != .appended { facts.add("outcome", "the catalog already was so") }
       facts.add("version", written.version)
       facts.add("position", written.position)
       facts.add("digest", written.digest)

@@ -8,20 +8,20 @@ struct InitCommand: AsyncParsableCommand {
     abstract: "Make a new catalog in a folder.",
     discussion: """
       The new catalog has one route, number 1, that holds the whole keyspace. With --empty it has \
-      none: that is how `import` and a server that is to be filled start.
+      none, until `import` fills it.
 
       Example:
         cadastre init ./catalog --group 7
         cadastre routes --log ./catalog
       """)
 
-  @Argument(help: ArgumentHelp("The folder; it is made, or must be empty.", valueName: "dir"))
+  @Argument(help: ArgumentHelp("The folder; it is made where there is none.", valueName: "dir"))
   var folder: String
 
   @Option(
-    help: ArgumentHelp("The group that owns the one route.", valueName: "id"),
+    help: ArgumentHelp("The group that owns the one route. Default: 1.", valueName: "id"),
     transform: parseGroupID)
-  var group = GroupID(1)
+  var group: GroupID?
 
   @Flag(help: "Leave the catalog without routes.")
   var empty = false
@@ -31,28 +31,24 @@ struct InitCommand: AsyncParsableCommand {
 
   func run() async throws {
     let catalog = CatalogID.random()
-    var receipt: CommandReceipt?
-    try LocalCatalog.create(folder: folder, catalog: catalog)
+    let writer = try FolderWriter(creating: catalog, in: folder)
+    defer { writer.close() }
     if !empty {
-      let local = try LocalCatalog.openForWriting(folder: folder)
-      receipt = try await local.submit(
+      let seed = RouteSeedRequest(start: .least, group: group ?? GroupID(1))
+      _ = try await writer.submit(
         Command(
           id: .random(), actor: author.actorOrUser, reason: author.reason,
-          change: .bootstrap([RouteSeedRequest(start: .least, group: group)])))
-      await local.close()
+          change: .bootstrap([seed])))
     }
-    let position = receipt?.position ?? .zero
-    let version = receipt?.version ?? .zero
+    let state = writer.state
     output.write(
       [
         "folder": .string(folder), "catalog": .string(catalog.description),
-        "position": JSON(position), "version": JSON(version), "routes": empty ? 0 : 1,
+        "position": JSON(state.appliedThrough), "version": JSON(state.version),
+        "routes": JSON(state.routes.count), "digest": .string(state.digest.description),
       ],
-      else: """
-        catalog \(catalog) in \(folder), version \(version), \
-        \(empty ? "no routes yet" : "route 1 holds the whole keyspace")
-
-        """)
+      else: "catalog \(catalog) in \(folder), version \(state.version), "
+        + (empty ? "no routes yet\n" : "route 1 holds the whole keyspace\n"))
   }
 }
 

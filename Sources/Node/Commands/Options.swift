@@ -149,9 +149,13 @@ struct AuthorOptions: ParsableArguments {
   }
 
   var actorOrUser: String {
-    actor ?? ProcessInfo.processInfo.environment["USER"].map {
-      String($0.prefix(LogEntry.maximumTextByteCount / 4))
-    } ?? "unknown"
+    if let actor { return actor }
+    let process = ProcessInfo.processInfo
+    let user = process.environment["USER"].flatMap { $0.isEmpty ? nil : $0 } ?? process.userName
+    // A character has at most four bytes, but for accents piled up on one.
+    let name = String(
+      user.unicodeScalars.prefix(LogEntry.maximumTextByteCount / 4).map(Character.init))
+    return name.isEmpty ? "unknown" : name
   }
 }
 

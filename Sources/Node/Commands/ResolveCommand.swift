@@ -49,7 +49,7 @@ struct ResolveCommand: AsyncParsableCommand {
       throw Problem(.usage, code: "bad-input", "there are no keys to resolve", help: "give some")
     }
     let demand = read.demand
-    let answer = try await catalog.withCatalog(for: .reading) {
+    let answer = try await catalog.withReader {
       try await $0.resolve(wanted, demand: demand)
     }
     output.write(Self.json(wanted, answer), else: Self.text(wanted, answer))
@@ -81,7 +81,7 @@ extension ReadStamp {
     case .some(.zero): "at version \(version)"
     case .some(let staleness):
       "at version \(version), \(Int((staleness.inSeconds * 1000).rounded())) ms stale at most"
-    case nil: "at version \(version), staleness unknown"
+    case nil: "at version \(version)"
     }
   }
 }

@@ -63,7 +63,7 @@ struct RoutesCommand: AsyncParsableCommand {
     let selection = try selection()
     let demand = read.demand
     let limit = all ? Int.max : limit
-    let listing = try await catalog.withCatalog(for: .reading) {
+    let listing = try await catalog.withReader {
       try await $0.routes(selection, limit: limit, demand: demand)
     }
     if case .ids(let wanted) = selection {

@@ -5,7 +5,7 @@ import SwiftProtobuf
 import Synchronization
 
 /// A catalog at a server.
-struct ServerCatalog: CatalogConnection {
+struct ServerCatalog: CatalogReader, CatalogWriter {
   /// How many keys a server resolves in one call.
   private static let maximumKeyCount = 10_000
   /// How many routes are asked for at a time.
@@ -82,8 +82,6 @@ struct ServerCatalog: CatalogConnection {
       // The caller has seen what it wanted to see.
     }
   }
-
-  func close() async {}
 }
 
 extension NodeClient {

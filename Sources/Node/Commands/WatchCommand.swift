@@ -40,7 +40,7 @@ struct WatchCommand: AsyncParsableCommand {
     let printer = WatchPrinter(json: output.json)
     let (from, until, limit) = (from, until, count ?? .max)
     do {
-      try await catalog.withCatalog(for: .reading) { connection in
+      try await catalog.withReader { connection in
         try await connection.watch(after: from) { update in
           printer.print(update)
           let reached: CatalogVersion

@@ -16,9 +16,8 @@ package struct CatalogCut: Sendable {
   package private(set) var groups: [GroupID] = []
 
   /// Cuts a route at every `stride`th key: the first starts at the least key, so that the routes
-  /// tile the keyspace.
+  /// tile the keyspace. `progress` is told how many keys have been passed, now and then.
   ///
-  /// - Parameter progress: Told how many keys have been passed, now and then.
   /// - Precondition: `keys` are sorted, each once; `stride` and the number of groups are above 0.
   package init(
     of keys: KeyList, every stride: Int, grouping: Grouping, progress: (UInt64) -> Void = { _ in }

@@ -19,9 +19,9 @@ package struct KeyFileReader {
     self.escaped = escaped
   }
 
-  /// Reads the file at `path`, or standard input for `-`.
+  /// Reads the file at `path`, or standard input for `-`. `progress` is told how many keys have
+  /// been read, after each chunk.
   ///
-  /// - Parameter progress: Told how many keys have been read, after each chunk.
   /// - Throws: ``Problem`` for a file that is missing, unreadable or not of keys, naming the line;
   ///   what `progress` throws.
   package static func read(

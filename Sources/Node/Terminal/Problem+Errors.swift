@@ -6,6 +6,7 @@ extension Problem {
   init(describing error: any Error) {
     switch error {
     case let problem as Problem: self = problem
+    case let error as StoreError: self.init(error)
     case let error as NodeError: self.init(error)
     case let error as RPCError: self.init(NodeError(error))
     case is CancellationError:
@@ -39,8 +40,9 @@ extension Problem {
     let status: ExitStatus
     switch error.code {
     case .unavailable, .deadlineExceeded, .cancelled: status = .unavailable
-    case .resourceExhausted where reason == nil: status = .unavailable
+    case .resourceExhausted where reason == nil || reason == "overloaded": status = .unavailable
     case .notFound, .outOfRange: status = .notFound
+    case .failedPrecondition where reason == "not-bootstrapped": status = .notFound
     case .dataLoss: status = .damaged
     case .invalidArgument where reason == nil || reason == "malformed": status = .usage
     case .invalidArgument, .failedPrecondition, .aborted, .alreadyExists, .resourceExhausted:

@@ -19,6 +19,7 @@ package final class ProgressBar: Sendable {
   ///   - label: What is being done, as "replaying".
   ///   - unit: What is counted, in the plural.
   ///   - total: How many there will be, where that is known.
+  ///   - stream: Where to tell it.
   package init(
     _ label: String, unit: String, total: UInt64?, stream: StandardStream = .error
   ) {

@@ -1,0 +1,36 @@
+import Replay
+import StateMachines
+
+extension CatalogOptions {
+  /// Lends the catalog that was named, for reading: a folder beside whoever writes it.
+  func withReader<Result: Sendable>(
+    _ body: @Sendable (any CatalogReader) async throws -> Result
+  ) async throws -> Result {
+    switch try place() {
+    case .folder(let folder):
+      return try await body(try FolderReader(folder: folder))
+    case .server(let address):
+      return try await NodeClient.with(address) { try await body(ServerCatalog(client: $0)) }
+    }
+  }
+
+  /// Lends the catalog that was named, for writing: a folder as its one writer.
+  func withWriter<Result: Sendable>(
+    _ body: @Sendable (any CatalogWriter) async throws -> Result
+  ) async throws -> Result {
+    switch try place() {
+    case .folder(let folder):
+      let writer = try FolderWriter(folder: folder)
+      defer { writer.close() }
+      return try await body(writer)
+    case .server(let address):
+      return try await NodeClient.with(address) { try await body(ServerCatalog(client: $0)) }
+    }
+  }
+
+  /// Sends a command and writes what became of it.
+  func submit(_ command: Command, output: OutputOptions) async throws {
+    let receipt = try await withWriter { try await $0.submit(command) }
+    output.write(receipt.json, else: receipt.text)
+  }
+}

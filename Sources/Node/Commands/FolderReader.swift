@@ -1,0 +1,185 @@
+import Catalog
+import Replay
+import StateMachines
+import Synchronization
+
+/// A catalog in a folder, read beside whoever writes it.
+final class FolderReader: CatalogReader {
+  /// How often the folder is looked at for what others wrote.
+  private static let pollInterval: Duration = .milliseconds(100)
+  /// How long a read waits for a version that is not there yet, as a server does.
+  private static let patience: Duration = .seconds(2)
+
+  private let log: EventLog
+  private let state: Mutex<CatalogState>
+
+  /// Replays the folder's log into memory.
+  ///
+  /// - Throws: ``Problem``; `CancellationError` when the task is cancelled.
+  init(folder: String) throws {
+    let progress = ReplayBar("opening")
+    defer { progress.finish() }
+    do {
+      log = try EventLog.open(folder: folder, mode: .readOnly)
+      var replayer = Replayer(log)
+      replayer.onProgress = progress.update
+      replayer.isCancelled = { Task.isCancelled }
+      state = Mutex(try replayer.replay())
+    } catch {
+      throw Problem(error)
+    }
+  }
+
+  func resolve(_ keys: [Key], demand: ReadDemand) async throws -> ResolvedKeys {
+    let state = try await state(meeting: demand)
+    let routes = keys.compactMap { state.routes.route(containing: $0) }
+    guard routes.count == keys.count else {
+      throw Problem(NodeError(Refusal.notBootstrapped, current: state.version))
+    }
+    return ResolvedKeys(stamp: stamp(state), routes: routes)
+  }
+
+  func routes(
+    _ selector: RouteSelector, limit: Int, demand: ReadDemand
+  ) async throws -> RouteListing {
+    let state = try await state(meeting: demand)
+    // One more than asked for tells whether there are more.
+    let count = limit == .max ? limit : limit + 1
+    var routes: [Route]
+    switch selector {
+    case .span(let span): routes = state.routes.routes(overlapping: span, limit: count)
+    case .group(let group): routes = state.routes.routes(of: group, limit: count)
+    case .ids(let ids): routes = ids.compactMap { state.routes.route(id: $0) }
+    }
+    let hasMore = routes.count > limit
+    if hasMore { routes.removeLast(routes.count - limit) }
+    return RouteListing(stamp: stamp(state), routes: routes, hasMore: hasMore)
+  }
+
+  func status() async throws -> CatalogStatus {
+    let state = try await state(meeting: .none)
+    let first: LogPosition
+    do {
+      first = try log.firstPosition()
+    } catch {
+      throw Problem(error)
+    }
+    return CatalogStatus(
+      catalog: state.catalog, version: state.version, position: state.appliedThrough,
+      firstPosition: first, routeCount: UInt64(state.routes.count), digest: state.digest,
+      headHash: state.lastHash, lastTime: state.lastTime,
+      more: [("folder", log.folder, "folder", .string(log.folder))])
+  }
+
+  private func stamp(_ state: CatalogState) -> ReadStamp {
+    // Whose log it is, and how far its leader has come, a folder does not know.
+    ReadStamp(
+      version: state.version,
+      servedAtMilliseconds: NodeClock.system.wallMilliseconds(), staleness: nil)
+  }
+
+  private func state(meeting demand: ReadDemand) async throws -> CatalogState {
+    guard demand.maximumStaleness == nil else {
+      throw Problem(
+        .unavailable, code: "behind", "a folder does not know how stale it is",
+        help: "ask a server with --server, or leave out --max-staleness")
+    }
+    let deadline = NodeClock.system.now() + Self.patience
+    while true {
+      let current = state.withLock { $0 }
+      if current.version >= demand.minimumVersion { return current }
+      guard NodeClock.system.now() < deadline else {
+        throw Problem(
+          .unavailable, code: "behind",
+          "the log is at version \(current.version), version \(demand.minimumVersion) was asked "
+            + "for", help: "ask again later, or ask the leader",
+          details: [("version", JSON(current.version))])
+      }
+      try await Task.sleep(for: Self.pollInterval)
+      try catchUp()
+    }
+  }
+
+  private func catchUp() throws {
+    let log = log
+    do {
+      try state.withLock { state in try Replayer(log).replay(onto: &state) }
+    } catch let error as StoreError {
+      throw Problem(error)
+    }
+  }
+}
+
+extension FolderReader {
+  func watch(
+    after version: CatalogVersion?, _ body: @escaping @Sendable (WatchUpdate) throws -> Bool
+  ) async throws {
+    var state = self.state.withLock { $0 }
+    if let version {
+      guard version <= state.version else {
+        throw Problem(
+          .notFound, code: "version-in-future",
+          "version \(version) is not there yet: the log is at version \(state.version)",
+          help: "watch from a version that is there",
+          details: [("version", JSON(state.version))])
+      }
+      guard let earlier = try self.state(at: version) else {
+        return try await watchReset(state, body)
+      }
+      state = earlier
+    }
+    guard try body(.started(state.version)) else { return }
+    try await follow(&state, body)
+  }
+
+  /// The state at a version; nil when the log begins later.
+  private func state(at version: CatalogVersion) throws -> CatalogState? {
+    do {
+      var state = try log.start()
+      if state.version == version { return state }
+      guard let position = try log.position(of: version) else { return nil }
+      try Replayer(log).replay(onto: &state, through: position)
+      return state
+    } catch {
+      throw Problem(error)
+    }
+  }
+
+  private func watchReset(
+    _ state: CatalogState, _ body: @escaping @Sendable (WatchUpdate) throws -> Bool
+  ) async throws {
+    var state = state
+    let reset = WatchUpdate.reset(
+      state.version, routeCount: UInt64(state.routes.count), digest: state.digest,
+      reason: "the log begins later")
+    guard try body(reset) else { return }
+    try await follow(&state, body)
+  }
+
+  /// Hands out what is appended, looking for it again and again.
+  private func follow(
+    _ state: inout CatalogState, _ body: @escaping @Sendable (WatchUpdate) throws -> Bool
+  ) async throws {
+    while true {
+      try Task.checkCancellation()
+      let entries: [EncodedEntry]
+      do {
+        entries = try log.entries(
+          from: state.appliedThrough.next, maxCount: 256, maxBytes: 4 << 20)
+      } catch {
+        throw Problem(error)
+      }
+      for encoded in entries {
+        let before = state.routes
+        do {
+          try state.evolve(encoded)
+        } catch {
+          throw Problem(StoreError.unproven(encoded.entry.position, error))
+        }
+        let delta = RouteDelta.between(before, state.routes, touching: encoded.entry.events)
+        guard try body(.delta(delta)) else { return }
+      }
+      if entries.isEmpty { try await Task.sleep(for: Self.pollInterval) }
+    }
+  }
+}

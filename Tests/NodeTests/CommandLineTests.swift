@@ -1,0 +1,216 @@
+import Catalog
+import Foundation
+import Testing
+
+@testable import Node
+
+/// The commands as a person or a script meets them: real processes, exit status, output.
+@Suite struct CommandLineTests {
+  static let commands = [
+    "init", "import", "serve", "resolve", "routes", "split", "merge", "move", "set-state",
+    "set-regions", "watch", "log", "replay", "verify", "status",
+  ]
+
+  @Test(arguments: commands) func everyCommandHasHelpThatTeaches(command: String) async throws {
+    let help = try await cadastre(command, "--help")
+    #expect(help.status == 0)
+    #expect(help.output.contains("Example"))
+    #expect(help.output.contains("cadastre \(command) "))
+  }
+
+  @Test func theTopHelpListsCommandsAndExitStatus() async throws {
+    let help = try await cadastre("--help")
+    #expect(help.status == 0)
+    for command in Self.commands { #expect(help.output.contains("  \(command) ")) }
+    for status in ExitStatus.allCases { #expect(help.output.contains(status.meaning)) }
+  }
+
+  @Test(arguments: [
+    ["nosuch"], ["split"], ["split", "--at"], ["split", "--at", #"a\z"#, "--log", "x"],
+    ["merge", "1", "--log", "x"], ["merge", "0", "1", "--log", "x"], ["move", "1", "--log", "x"],
+    ["set-state", "1", "--to", "lost", "--log", "x"],
+    ["set-regions", "1", "--to", "EU", "--log", "x"],
+    ["set-regions", "1", "--log", "x"], ["status"], ["status", "--server", "nowhere"],
+    ["status", "--log", "x", "--server", "localhost:1"],
+    ["routes", "--limit", "0", "--log", "x"], ["routes", "--span", "b", "a", "--log", "x"],
+    ["routes", "--span", "b", "--group", "1", "--log", "x"],
+    ["resolve", #"\xZZ"#, "--log", "x"], ["resolve", "a", "--max-staleness", "soon", "--log", "x"],
+    ["split", "--at", "m", "--command-id", "12", "--log", "x"],
+    ["import", "x", "--every", "0", "--log", "x"],
+    ["import", "x", "--groups", "4", "--log", "x"],
+    ["import", "x", "--groups-by", "round-robin", "--log", "x"],
+    ["watch", "--count", "0", "--log", "x"],
+    ["verify", "--log", "x", "--expect-digest", "abc"],
+  ])
+  func malformedArgumentsEndWithTwo(arguments: [String]) async throws {
+    let plain = try await CadastreProcess(arguments).wait()
+    #expect(plain.status == 2)
+    #expect(plain.output.isEmpty)
+    #expect(plain.errors.hasPrefix("error: "))
+    let json = try await CadastreProcess(arguments + ["--json"]).wait()
+    #expect(json.status == 2)
+    #expect(try json.error["code"].string == "usage")
+    #expect(try json.error["exit_status"].number == 2)
+  }
+
+  @Test func anEndlessKeyIsRefusedInAFewLines() async throws {
+    let key = String(repeating: "k", count: Key.maximumLength + 1)
+    for arguments in [["resolve", key, "--log", "x"], ["split", "--at", key, "--log", "x"]] {
+      let ended = try await CadastreProcess(arguments).wait()
+      #expect(ended.status == 2)
+      #expect(ended.errors.contains("too long"))
+      #expect(ended.errors.count < 1000)
+    }
+  }
+
+  @Test func foldersAndServersThatAreNotThere() async throws {
+    try await withTemporaryFolder { folder in
+      let missing = folder.appending(path: "missing").path
+      for arguments in [
+        ["status"], ["routes"], ["resolve", "a"], ["log"], ["verify"], ["split", "--at", "m"],
+      ] {
+        let ended = try await CadastreProcess(arguments + ["--log", missing, "--json"]).wait()
+        #expect(ended.status == 5, "\(arguments): \(ended.errors)")
+        #expect(try !ended.error["help"].string.isEmpty)
+      }
+      #expect(!FileManager.default.fileExists(atPath: missing))
+      // Port 1 answers nowhere.
+      let ended = try await cadastre("status", "--server", "127.0.0.1:1", "--json")
+      #expect(ended.status == 6)
+      #expect(try ended.error["code"].string == "unavailable")
+    }
+  }
+
+  @Test func theFirstWalk() async throws {
+    try await withTemporaryFolder { folder in
+      let log = folder.appending(path: "catalog").path
+      let environment = ["CADASTRE_LOG": log, "USER": "ada"]
+      let made = try await cadastre("init", log, "--group", "7", "--json").json
+      #expect(try made["version"].number == 1)
+      #expect(try made["routes"].number == 1)
+      let again = try await cadastre("init", log, "--json")
+      #expect(again.status == 4)
+      #expect(try again.error["code"].string == "log-exists")
+
+      let split = try await cadastre(
+        "split", "--at", "m", #"z\xff"#, "--reason", "too hot", "--json",
+        environment: environment
+      ).json
+      #expect(try split["outcome"].string == "appended")
+      #expect(try split["version"].number == 2)
+      #expect(try split["new_routes"].array.map { try $0.number } == [2, 3])
+      let done = try await cadastre("split", "--at", "m", "--json", environment: environment)
+      #expect(done.status == 0)
+      #expect(try done.json["outcome"].string == "already-done")
+
+      let resolved = try await cadastre("resolve", "apple", "n", "--json", environment: environment)
+        .json
+      let routes = try resolved["keys"].array.map { try $0["route"]["id"].number }
+      #expect(routes == [1, 2])
+      let piped = try await cadastre(
+        "resolve", "-", "--json", input: "zz\na\n", environment: environment
+      ).json
+      #expect(try piped["keys"].array.map { try $0["key"].string } == ["zz", "a"])
+
+      let listed = try await cadastre("routes", "--json", environment: environment).json
+      #expect(try listed["more"].bool == false)
+      let last = try #require(try listed["routes"].array.last)
+      #expect(try last["start"].string == #"z\xff"#)
+      #expect(try last["start_hex"].string == "7aff")
+      #expect(try last["end"].isNull)
+      #expect(try last["parent"].number == 2)
+      let some = try await cadastre("routes", "--limit", "2", "--json", environment: environment)
+        .json
+      #expect(try some["routes"].array.count == 2 && some["more"].bool)
+      let table = try await cadastre("routes", environment: environment).output
+      #expect(table.hasPrefix("ROUTE  GROUP  STATE"))
+      #expect(!table.contains("\u{1B}"))
+      #expect(try await cadastre("routes", "--id", "9", environment: environment).status == 5)
+
+      let stale = try await cadastre(
+        "split", "--at", "p", "--expected-version", "1", "--json", environment: environment)
+      #expect(stale.status == 4)
+      #expect(try stale.error["code"].string == "stale-version")
+      #expect(try stale.error["details"]["version"].number == 2)
+      let apart = try await cadastre("merge", "1", "3", "--json", environment: environment)
+      #expect(apart.status == 4)
+      #expect(try apart.error["code"].string == "not-neighbours")
+      #expect(try await cadastre("merge", "1", "77", environment: environment).status == 5)
+
+      let id = String(repeating: "ab", count: 16)
+      for outcome in ["appended", "repeated"] {
+        let merge = try await cadastre(
+          "merge", "2", "3", "--command-id", id, "--json", environment: environment
+        ).json
+        #expect(try merge["outcome"].string == outcome)
+        #expect(try merge["version"].number == 3)
+      }
+      let reused = try await cadastre(
+        "move", "1", "--to-group", "9", "--command-id", id, "--json", environment: environment)
+      #expect(reused.status == 4)
+      for arguments in [
+        ["move", "1", "--to-group", "9"], ["set-state", "1", "--to", "write-fenced"],
+        ["set-regions", "1", "--to", "eu-west,ap-tokyo"], ["set-regions", "1", "--anywhere"],
+      ] {
+        let ended = try await CadastreProcess(arguments, environment: environment).wait()
+        #expect(ended.status == 0, "\(arguments): \(ended.errors)")
+      }
+
+      let entries = try await cadastre("log", "--events", "--json", environment: environment)
+        .jsonLines
+      #expect(try entries.map { try $0["position"].number } == Array(1...7))
+      #expect(try entries[1]["actor"].string == "ada")
+      #expect(try entries[1]["reason"].string == "too hot")
+      #expect(
+        try entries[1]["events"].array.map { try $0["kind"].string } == [
+          "route-split", "route-split",
+        ])
+
+      let status = try await cadastre("status", "--json", environment: environment).json
+      #expect(try status["version"].number == 7)
+      let digest = try status["digest"].string
+      let verified = try await cadastre(
+        "verify", "--expect-digest", digest, "--json", environment: environment
+      ).json
+      #expect(try verified["head_hash"].string == status["head_hash"].string)
+      let other = String(repeating: "0", count: 64)
+      let wrong = try await cadastre(
+        "verify", "--expect-digest", other, environment: environment)
+      #expect(wrong.status == 3)
+
+      let mirror = folder.appending(path: "mirror").path
+      let replayed = try await cadastre("replay", "--from", log, "--into", mirror, "--json").json
+      #expect(try replayed["digest"].string == digest)
+      #expect(
+        try await cadastre("status", "--log", mirror, "--json").json["digest"].string == digest)
+    }
+  }
+
+  @Test func hostileKeyFiles() async throws {
+    try await withTemporaryFolder { folder in
+      let file = folder.appending(path: "keys").path
+      func imported(_ bytes: [UInt8], as name: String) async throws -> CadastreProcess.Ended {
+        try Data(bytes).write(to: URL(filePath: file))
+        return try await cadastre(
+          "import", file, "--every", "2", "--log", folder.appending(path: name).path, "--json")
+      }
+      #expect(try await imported([], as: "empty").status == 2)
+      #expect(try await imported([0x0A, 0x0A], as: "blank").status == 2)
+      let long = try await imported(Array(repeating: 0x61, count: 5000), as: "long")
+      #expect(long.status == 2)
+      #expect(try long.error["details"]["line"].number == 1)
+
+      let mixed = try await imported(
+        Array("c\tx\na\ty\nc\tz\n\u{FE}\n".utf8) + [0xFF, 0x00, 0x0A], as: "mixed")
+      #expect(mixed.status == 0, "\(mixed.errors)")
+      #expect(try mixed.json["keys"].number == 4)
+      #expect(try mixed.json["sorted"].bool)
+      #expect(try mixed.json["duplicates"].number == 1)
+      #expect(try mixed.json["routes"].number == 2)
+      // A catalog has its first routes once.
+      let again = try await imported(Array("q\n".utf8), as: "mixed")
+      #expect(again.status == 4)
+      #expect(try again.error["code"].string == "already-bootstrapped")
+    }
+  }
+}
