@@ -61,7 +61,9 @@ import Testing
   }
 
   @Test func waitsForAVersion() async throws {
-    try await withLeader { node in
+    try await withLeader {
+      $0.limits.patience = .seconds(60)
+    } _: { node in
       try await node.client.submit(.test(oneRoute))
       async let answer = node.client.resolve(
         Key("x"), demand: ReadDemand(minimumVersion: CatalogVersion(2)))
@@ -97,8 +99,8 @@ import Testing
     } _: { node in
       try await node.client.submit(.test(oneRoute))
       let error = await refusal {
-        try await node.client.resolve(
-          Key("x"), demand: ReadDemand(minimumVersion: CatalogVersion(9)), deadline: .seconds(1))
+        try await node.core.view(
+          meeting: ReadDemand(minimumVersion: CatalogVersion(9)), timeout: .milliseconds(200))
       }
       #expect(error?.reason == "behind")
     }

@@ -57,11 +57,13 @@ extension NodeClient {
 
   /// Follows the node's log after the last entry of `state`, for as long as the stream holds: sends
   /// the `questions`, whose end ends the following, and gives `body` every message, in order.
+  ///
+  /// - Throws: ``NodeError`` when the stream broke; or what `body` throws.
   package func follow(
     after state: StateMachines.StateHeader?, region: String,
     questions: AsyncStream<FollowProgress>,
     _ body: @escaping @Sendable (Wire.FollowResponse) async throws -> Void
-  ) async throws(NodeError) {
+  ) async throws {
     let start = Wire.FollowRequest.with {
       guard let state else { return $0.start.region = region }
       $0.start.catalogID = Data(state.catalog.bytes)
@@ -69,7 +71,7 @@ extension NodeClient {
       $0.start.afterHash = Data(state.hash.bytes)
       $0.start.region = region
     }
-    try await calling(address) {
+    try await streaming(address) {
       try await replication.follow(options: options(nil)) { writer in
         try await writer.write(start)
         for await question in questions {

@@ -42,14 +42,15 @@ extension NodeClient {
     if let version { request.fromVersion = version.rawValue }
     request.progressIntervalMs = progress?.wholeMilliseconds ?? 0
     let address = address
-    try await watches.watch(request, options: options(deadline)) { response in
-      var reader = WatchReader()
-      // Only what the stream itself throws is the node's doing.
-      var messages = response.messages.makeAsyncIterator()
-      while let message = try await calling(address, { try await messages.next() }) {
-        for event in try reader.events(in: message) { try await body(event) }
+    let (message, options) = (request, options(deadline))
+    try await streaming(address) {
+      try await watches.watch(message, options: options) { response in
+        var reader = WatchReader()
+        for try await message in response.messages {
+          for event in try reader.events(in: message) { try await body(event) }
+        }
+        throw NodeError(.unavailable, "\(address) ended the watch")
       }
-      throw NodeError(.unavailable, "\(address) ended the watch")
     }
   }
 }

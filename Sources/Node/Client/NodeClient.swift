@@ -90,10 +90,30 @@ func calling<Result>(
   do {
     return try await call()
   } catch {
-    var failure = NodeError(any: error)
-    if failure.code == .unavailable, failure.detail == nil {
-      failure.message = "\(address) cannot be reached: \(failure.message)"
+    throw NodeError(any: error, calling: address)
+  }
+}
+
+/// Like ``calling(_:isolation:_:)`` for a stream whose messages are handled by somebody else: what
+/// the handler throws is passed on as it is.
+func streaming<Result>(
+  _ address: NodeAddress, isolation: isolated (any Actor)? = #isolation,
+  _ call: () async throws -> Result
+) async throws -> Result {
+  do {
+    return try await call()
+  } catch let error as RPCError {
+    throw NodeError(any: error, calling: address)
+  } catch let error as RuntimeError {
+    throw NodeError(any: error, calling: address)
+  }
+}
+
+extension NodeError {
+  fileprivate init(any error: any Error, calling address: NodeAddress) {
+    self.init(any: error)
+    if code == .unavailable, detail == nil {
+      message = "\(address) cannot be reached: \(message)"
     }
-    throw failure
   }
 }

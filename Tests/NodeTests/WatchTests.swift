@@ -1,0 +1,298 @@
+import Catalog
+import Foundation
+import GRPCCore
+import Replay
+import StateMachines
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import Node
+
+@Suite(.timeLimit(.minutes(2))) struct WatchTests {
+  /// Thrown to end a watch that saw enough.
+  private struct Enough: Error {}
+
+  @Test func tellsEachVersionOnceInOrder() async throws {
+    for seed in testSeeds(count: 3) {
+      try await withLeader { node in
+        try await node.client.submit(.test(bootstrap("g", "p")))
+        let last = CatalogVersion(60)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+          group.addTask {
+            var changes = ChangeMaker(generator: SeededGenerator(seed: seed))
+            while node.core.store.current.version < last {
+              try await node.client.submit(
+                .test(changes.next(node.core.store.current.routes)))
+            }
+          }
+          for number in 0..<6 {
+            group.addTask {
+              var generator = SeededGenerator(seed: seed &* 100 &+ UInt64(number))
+              let start = CatalogVersion(.random(in: 0...30, using: &generator))
+              try await reach(node, start)
+              let mirror = try await Mirror(at: start, of: node)
+              try await mirror.follow(node, until: last)
+              #expect(mirror.routes == node.routes(at: last), "seed \(seed)")
+              #expect(mirror.resets == 0, "seed \(seed)")
+            }
+          }
+          try await group.waitForAll()
+        }
+      }
+    }
+  }
+
+  @Test func aWatcherWithoutAVersionGetsASnapshot() async throws {
+    try await withLeader {
+      $0.limits.messageByteCount = 100
+    } _: { node in
+      try await node.client.submit(.test(bootstrap("b", "c", "d", "e", "f", "g", "h")))
+      let mirror = Mirror()
+      async let following: Void = mirror.follow(node, until: CatalogVersion(3))
+      try await until { mirror.version == CatalogVersion(1) }
+      for text in ["x", "y"] { try await node.client.submit(.test(split(text))) }
+      try await following
+      #expect(mirror.resets == 1)
+      #expect(mirror.routes == node.routes(at: CatalogVersion(3)))
+      #expect(mirror.snapshotChunks > 3)
+    }
+  }
+
+  @Test func aForgottenVersionIsAReset() async throws {
+    try await withLeader {
+      $0.store.historyCapacity = 3
+    } _: { node in
+      try await node.client.submit(.test(oneRoute))
+      for text in ["a", "b", "c", "d", "e"] { try await node.client.submit(.test(split(text))) }
+      let mirror = try await Mirror(at: CatalogVersion(4), of: node)
+      try await mirror.follow(node, until: CatalogVersion(6))
+      #expect(mirror.resets == 0)
+      let late = Mirror(version: CatalogVersion(2))
+      try await late.follow(node, until: CatalogVersion(6))
+      #expect(late.resets == 1)
+      #expect(late.routes == node.routes(at: CatalogVersion(6)))
+    }
+  }
+
+  @Test func aWatcherThatFallsBehindIsReset() async throws {
+    try await withLeader {
+      $0.store.historyCapacity = 2
+    } _: { node in
+      try await node.client.submit(.test(oneRoute))
+      let mirror = try await Mirror(at: CatalogVersion(1), of: node)
+      // Held up until more has gone by than all the buffers on the way hold.
+      let gate = Gate()
+      mirror.onDelta = { await gate.wait() }
+      async let following: Void = mirror.follow(node, until: CatalogVersion(41))
+      for number in 0..<40 {
+        try await node.client.submit(
+          .test(
+            .split(
+              (0..<100).map {
+                SplitRequest(
+                  at: Key(unchecked: [UInt8(number), UInt8($0)] + Array(repeating: 1, count: 4000)))
+              })))
+      }
+      gate.open()
+      try await following
+      #expect(mirror.resets == 1)
+      #expect(mirror.routes == node.routes(at: CatalogVersion(41)))
+    }
+  }
+
+  @Test func aLargeVersionArrivesWhole() async throws {
+    try await withLeader {
+      $0.limits.messageByteCount = 500
+    } _: { node in
+      try await node.client.submit(.test(oneRoute))
+      let mirror = try await Mirror(at: CatalogVersion(1), of: node)
+      let keys = (0..<100).map { Key("key \($0)") }
+      try await node.client.submit(.test(.split(keys.map { SplitRequest(at: $0) })))
+      try await node.client.submit(
+        .test(
+          .merge(
+            (0..<100).map {
+              MergeRequest(left: RouteID($0 == 0 ? 1 : $0 + 1), right: RouteID($0 + 2))
+            })))
+      try await mirror.follow(node, until: CatalogVersion(3))
+      #expect(mirror.deltas == 2)
+      #expect(mirror.routes == node.routes(at: CatalogVersion(3)))
+    }
+  }
+
+  @Test func tellsThatNothingHappens() async throws {
+    try await withLeader { node in
+      try await node.client.submit(.test(oneRoute))
+      let seen = Mutex<[ReadStamp]>([])
+      let ended = await refusal {
+        try await node.client.watch(from: CatalogVersion(1), progress: .milliseconds(10)) {
+          guard case .progress(let stamp) = $0 else { return }
+          let count = seen.withLock { seen in
+            seen.append(stamp)
+            return seen.count
+          }
+          if count == 3 { throw Enough() }
+        }
+      }
+      #expect(ended != nil)
+      let stamps = seen.withLock { $0 }
+      #expect(stamps.map(\.version) == Array(repeating: CatalogVersion(1), count: 3))
+      #expect(stamps.allSatisfy { $0.staleness == .zero })
+    }
+  }
+
+  @Test func aVersionFromTheFutureIsRefused() async throws {
+    try await withLeader { node in
+      try await node.client.submit(.test(oneRoute))
+      let error = await refusal {
+        try await node.client.watch(from: CatalogVersion(5)) { _ in }
+      }
+      #expect(error?.code == .invalidArgument)
+      #expect(error?.reason == "version_in_future")
+      #expect(error?.detail?.catalogVersion == 1)
+    }
+  }
+
+  @Test func aShutdownEndsWatchesWithAReason() async throws {
+    let folder = TemporaryFolder()
+    let node = try await TestNode.leader(folder)
+    try await node.client.submit(.test(oneRoute))
+    let client = try NodeClient(node.address)
+    let connecting = Task { try await client.run() }
+    defer { connecting.cancel() }
+    let (started, start) = AsyncStream.makeStream(of: Void.self)
+    async let ended = refusal {
+      try await client.watch(from: CatalogVersion(1)) { _ in start.yield() }
+    }
+    _ = await started.first { true }
+    try await node.stop()
+    let error = await ended
+    #expect(error?.code == .unavailable)
+    #expect(error?.reason == "shutting_down")
+  }
+
+  @Test func aWatcherThatStopsReadingHoldsUpNobody() async throws {
+    try await withLeader { node in
+      try await node.client.submit(.test(oneRoute))
+      let gate = Gate()
+      let stalled = Task {
+        try await node.client.watch(from: CatalogVersion(1)) { _ in await gate.wait() }
+      }
+      defer {
+        stalled.cancel()
+        gate.open()
+      }
+      let mirror = try await Mirror(at: CatalogVersion(1), of: node)
+      async let following: Void = mirror.follow(node, until: CatalogVersion(201))
+      for number in 0..<200 { try await node.client.submit(.test(split("key \(number)"))) }
+      try await following
+      #expect(mirror.routes == node.routes(at: CatalogVersion(201)))
+    }
+  }
+}
+
+extension TestNode {
+  /// The routes at a version that is retained.
+  func routes(at version: CatalogVersion) -> [Route]? {
+    core.store.table(at: version)?.routes(overlapping: .all)
+  }
+}
+
+/// Holds up who waits until it is opened.
+final class Gate: Sendable {
+  private let stream: AsyncStream<Void>
+  private let continuation: AsyncStream<Void>.Continuation
+
+  init() { (stream, continuation) = AsyncStream.makeStream() }
+
+  func wait() async { for await _ in stream {} }
+  func open() { continuation.finish() }
+}
+
+/// Routes that are kept in step by a watch: the dumb twin of a route table.
+final class Mirror: Sendable {
+  private struct State {
+    var version: CatalogVersion?
+    var routes: [RouteID: Route] = [:]
+    var snapshot: [RouteID: Route]?
+    var resets = 0
+    var deltas = 0
+    var snapshotChunks = 0
+    var onDelta: (@Sendable () async -> Void)?
+  }
+
+  private struct ReachedTheEnd: Error {}
+
+  private let state: Mutex<State>
+
+  init(version: CatalogVersion? = nil) { state = Mutex(State(version: version)) }
+
+  /// Begins with the routes that `node` has at `version`.
+  init(at version: CatalogVersion, of node: TestNode) async throws {
+    let routes = try #require(node.routes(at: version))
+    state = Mutex(
+      State(version: version, routes: Dictionary(uniqueKeysWithValues: routes.map { ($0.id, $0) })))
+  }
+
+  var version: CatalogVersion? { state.withLock { $0.version } }
+  var resets: Int { state.withLock { $0.resets } }
+  var deltas: Int { state.withLock { $0.deltas } }
+  var snapshotChunks: Int { state.withLock { $0.snapshotChunks } }
+  /// In key order.
+  var routes: [Route]? {
+    state.withLock { $0.routes.values.sorted { $0.span.lower < $1.span.lower } }
+  }
+  var onDelta: (@Sendable () async -> Void)? {
+    get { state.withLock { $0.onDelta } }
+    set { state.withLock { $0.onDelta = newValue } }
+  }
+
+  /// Follows `node` until it has `last`.
+  func follow(_ node: TestNode, until last: CatalogVersion) async throws {
+    do {
+      try await node.client.watch(from: version, progress: .milliseconds(50)) { event in
+        if case .delta = event, let hold = self.onDelta { await hold() }
+        self.take(event)
+        if self.version == last { throw ReachedTheEnd() }
+      }
+    } catch {
+      // The call's own end hides what the body threw.
+      if version != last { throw error }
+    }
+  }
+
+  private func take(_ event: WatchEvent) {
+    state.withLock { state in
+      switch event {
+      case .started(let catalog, let version, let reset):
+        #expect(catalog == testCatalog)
+        if reset == nil {
+          #expect(version == state.version)
+        } else {
+          state.resets += 1
+          state.snapshot = [:]
+        }
+      case .snapshot(let version, let routes, let end):
+        #expect(state.snapshot != nil)
+        for route in routes { state.snapshot?[route.id] = route }
+        state.snapshotChunks += 1
+        if let end {
+          state.routes = state.snapshot ?? [:]
+          state.snapshot = nil
+          state.version = version
+          #expect(end.routeCount == UInt64(state.routes.count))
+        }
+      case .delta(let delta):
+        #expect(delta.from == state.version)
+        #expect(delta.to == delta.from.next)
+        for id in delta.removed { #expect(state.routes.removeValue(forKey: id) != nil) }
+        for route in delta.upserted { state.routes[route.id] = route }
+        state.version = delta.to
+        state.deltas += 1
+      case .progress(let stamp):
+        #expect(stamp.version == state.version)
+      }
+    }
+  }
+}
