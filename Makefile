@@ -75,5 +75,8 @@ proto: setup ## Generate the Swift code of the protocol anew (installs protoc); 
 	  proto/cadastre/v1/*.proto
 	rm Sources/Node/Generated/types.grpc.swift # It would hold services; types has none.
 
+demo: release ## Tell the life of a catalog, with real keys and real processes; checks every claim.
+	Tests/demo/demo.sh .build/release/cadastre
+
 clean: ## Remove what was built.
 	rm -rf .build

@@ -186,6 +186,56 @@ import Testing
     }
   }
 
+  @Test func damageIsFoundAndNamed() async throws {
+    try await withTemporaryFolder { folder in
+      let log = folder.appending(path: "log").path
+      _ = try await cadastre("init", log)
+      let reason = "a reason that is easy to find"
+      for key in ["g", "m", "t"] {
+        _ = try await cadastre("split", "--at", key, "--reason", reason + key, "--log", log)
+      }
+      #expect(try await cadastre("verify", "--log", log).status == 0)
+      let data = folder.appending(path: "log/data.mdb")
+      var bytes = try Data(contentsOf: data)
+      // Every place where LMDB has a copy of the second split's reason.
+      var place = bytes.startIndex
+      while let found = bytes[place...].range(of: Data((reason + "m").utf8)) {
+        bytes[found.lowerBound] ^= 1
+        place = found.upperBound
+      }
+      try bytes.write(to: data)
+      let damaged = try await cadastre("verify", "--log", log, "--json")
+      #expect(damaged.status == 3, "\(damaged.output)")
+      #expect(try damaged.error["details"]["position"].number == 3)
+      #expect(try !damaged.error["help"].string.isEmpty)
+      let replayed = try await cadastre("replay", "--from", log, "--json")
+      #expect(replayed.status == 3)
+      let refused = try await cadastre("split", "--at", "z", "--log", log)
+      #expect(refused.status == 3, "\(refused.output)")
+    }
+  }
+
+  @Test(arguments: [SIGINT, SIGTERM]) func aFollowerEndsWellWhenAsked(signal: Int32) async throws {
+    try await withTemporaryFolder { folder in
+      let log = folder.appending(path: "log").path
+      _ = try await cadastre("init", log)
+      let followers = [
+        try CadastreProcess(["watch", "--from", "0", "--json", "--log", log]),
+        try CadastreProcess(["log", "--follow", "--json", "--log", log]),
+      ]
+      let expected = [2, 1]
+      for (follower, lines) in zip(followers, expected) {
+        while follower.outputSoFar.split(separator: "\n").count < lines, follower.isRunning {
+          try await Task.sleep(for: .milliseconds(20))
+        }
+        follower.signal(signal)
+        let ended = try await follower.wait(limit: .seconds(20))
+        #expect(ended.status == 0, "\(ended.errors)")
+        #expect(try ended.jsonLines.count == lines)
+      }
+    }
+  }
+
   @Test func hostileKeyFiles() async throws {
     try await withTemporaryFolder { folder in
       let file = folder.appending(path: "keys").path

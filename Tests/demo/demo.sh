@@ -5,7 +5,7 @@
 #   Tests/demo/demo.sh [path of the cadastre binary]
 #
 # Needs bash, gzip, awk and python3 (to read JSON). Leaves nothing behind; KEEP=1 keeps the folder.
-set -euo pipefail
+set -Eeuo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -40,12 +40,13 @@ stop() {
 }
 clean_up() {
   local status=$?
-  trap - EXIT INT TERM
+  trap - EXIT INT TERM ERR
   for name in "${!process[@]}"; do stop "$name"; done
   if [ -n "${KEEP:-}" ]; then echo "kept: $work"; else rm -rf "$work"; fi
   exit "$status"
 }
 trap clean_up EXIT
+trap 'fail "line $LINENO: $BASH_COMMAND"' ERR
 trap 'exit 130' INT TERM
 
 # Reads a JSON document: the value of a Python expression on it, `d`.
@@ -81,6 +82,11 @@ serve() {
   [ -s "$work/$name.address" ] || fail "$name does not listen after 30 s"
   printf -v "at_$name" %s "$(cat "$work/$name.address")"
 }
+# A batch of keys spread over the whole catalog, each in the middle of a route.
+inner_keys() {
+  awk -v rest="$1" -v step=$((every * batches)) -v count=$batch \
+    'NR % step == rest { print; if (++n == count) exit }' "$work/keys"
+}
 digest() { "$cadastre" status --json --server "$1" | field digest; }
 version() { "$cadastre" status --json --server "$1" | field version; }
 
@@ -113,9 +119,7 @@ last=$((1 + 2 * batches))
 process[watch]=$!
 started=$(now)
 for ((n = 0; n < batches; n++)); do
-  # Keys in the middle of routes, spread over the whole catalog: none starts a route yet.
-  awk -v n=$n -v every=$every -v step=$((every * batches)) 'NR % step == every * n + 6' "$work/keys" \
-    | head -$batch >"$work/split.$n"
+  inner_keys $((every * n + 6)) >"$work/split.$n"
   "$cadastre" split --from-file "$work/split.$n" --actor demo --reason "demo: batch $n" \
     --json --server "$at_leader" >"$work/split.$n.json"
 done
@@ -164,8 +168,7 @@ stop tokyo
 rm -rf "${work:?}/tokyo"
 say "Tokyo is stopped and its folder is gone; meanwhile the world goes on"
 for ((n = 0; n < 5; n++)); do
-  awk -v n=$n -v every=$every -v step=$((every * batches)) 'NR % step == every * n + 3' "$work/keys" | head -$batch \
-    | "$cadastre" split --from-file - --actor demo --reason "while Tokyo is away" --json --server "$at_virginia" >/dev/null
+  inner_keys $((every * n + 3)) | "$cadastre" split --from-file - --actor demo --reason "while Tokyo is away" --json --server "$at_virginia" >/dev/null
 done
 show replay --from "$work/leader" --into "$work/tokyo"
 "$cadastre" split --at usr/share/man --json --server "$at_leader" >/dev/null

@@ -176,6 +176,8 @@ extension FolderReader {
         } catch {
           throw Problem(StoreError.unproven(encoded.entry.position, error))
         }
+        // Not every entry need change routes.
+        guard state.version > before.version else { continue }
         let delta = RouteDelta.between(before, state.routes, touching: encoded.entry.events)
         guard try body(.delta(delta)) else { return }
       }

@@ -10,8 +10,8 @@ struct ImportCommand: AsyncParsableCommand {
       The file has a key on each line; what follows a tab names the key's owner. It may be \
       compressed with gzip. Keys are sorted, and repeated ones dropped, where needed. A route \
       starts at every Nth key, the first one at the least key, so that the routes hold the whole \
-      keyspace. The catalog must be empty; the folder is made if there is none. All routes are \
-      one entry of the log: the import is there whole, or not at all.
+      keyspace. The catalog must be empty; a folder is made if there is none. All routes are one \
+      entry of the log: the import is there whole, or not at all.
 
       Examples:
         cadastre import keys.tsv.gz --log ./catalog --every 10
@@ -26,7 +26,7 @@ struct ImportCommand: AsyncParsableCommand {
   @Argument(help: ArgumentHelp("The file of keys; - is standard input.", valueName: "file"))
   var file: String
 
-  @OptionGroup var folder: FolderOptions
+  @OptionGroup var catalog: CatalogOptions
 
   @Option(help: ArgumentHelp("Start a route at every Nth key.", valueName: "n"))
   var every = 10
@@ -64,34 +64,46 @@ struct ImportCommand: AsyncParsableCommand {
     if (groups != nil) != (groupsBy == .roundRobin) {
       throw ValidationError("--groups N goes with --groups-by round-robin, and only with it")
     }
-    if !dryRun { _ = try folder.folder() }
+    if !dryRun { _ = try catalog.place() }
   }
 
   func run() async throws {
     let start = NodeClock.system.now()
-    // The folder first: it is a pity to read a million keys and then find it taken.
-    let existing = dryRun ? nil : try openExisting()
+    let place = dryRun ? nil : try catalog.place()
+    var existing: FolderWriter?
+    if case .folder(let folder) = place {
+      // First of all: it is a pity to read a million keys and then find the folder taken.
+      existing = try openExisting(folder)
+    }
     defer { existing?.close() }
     let (keys, tidying, emptyLines) = try readKeys()
     let cut = try cut(keys)
     var summary = ImportSummary(
       keys: keys.count, tidying: tidying, emptyLines: emptyLines, routes: cut.routeCount,
       groups: cut.groupCount)
-    if !dryRun {
-      let writer =
-        try existing ?? FolderWriter(creating: .random(), in: try folder.folder())
+    let command = command(cut)
+    switch place {
+    case .folder(let folder):
+      let writer = try existing ?? FolderWriter(creating: .random(), in: folder)
       defer { writer.close() }
-      summary.written = try await write(cut, to: writer)
+      let receipt = try await writer.submit(command)
+      summary.written = .init(receipt, digest: writer.state.digest)
+    case .server(let address):
+      summary.written = try await NodeClient.with(address) { client in
+        let receipt = try await ServerCatalog(client: client).submit(command)
+        return .init(receipt, digest: try await client.status().digest)
+      }
+    case nil: break
     }
     let elapsed = NodeClock.system.now() - start
     output.write(summary.json(elapsed), else: summary.text(elapsed))
   }
 
   /// The catalog in the folder; nil when there is none yet.
-  private func openExisting() throws -> FolderWriter? {
+  private func openExisting(_ folder: String) throws -> FolderWriter? {
     let writer: FolderWriter
     do {
-      writer = try FolderWriter(folder: try folder.folder())
+      writer = try FolderWriter(folder: folder)
     } catch let problem as Problem where problem.code == "no-log" {
       return nil
     }
@@ -101,17 +113,6 @@ struct ImportCommand: AsyncParsableCommand {
       throw Problem(NodeError(Refusal.alreadyBootstrapped(version: version), current: version))
     }
     return writer
-  }
-
-  private func write(
-    _ cut: CatalogCut, to writer: FolderWriter
-  ) async throws -> ImportSummary.Written {
-    let progress = ProgressBar("appending", unit: "routes", total: UInt64(cut.routeCount))
-    defer { progress.finish() }
-    progress.update(0)
-    let receipt = try await writer.submit(command(cut))
-    return ImportSummary.Written(
-      position: receipt.position, version: receipt.version, digest: writer.state.digest)
   }
 
   private func readKeys() throws -> (KeyList, KeyList.Tidying, Int) {
@@ -162,6 +163,10 @@ private struct ImportSummary {
     var position: LogPosition
     var version: CatalogVersion
     var digest: StateDigest
+
+    init(_ receipt: CommandReceipt, digest: StateDigest) {
+      (position, version, self.digest) = (receipt.position, receipt.version, digest)
+    }
   }
 
   var keys: Int

@@ -54,8 +54,9 @@ struct WatchCommand: AsyncParsableCommand {
           return seen.load(ordering: .relaxed) < limit
         }
       }
-    } catch is CancellationError {
+    } catch {
       // Ctrl-C is how a watch ends.
+      guard Task.isCancelled else { throw error }
     }
   }
 }

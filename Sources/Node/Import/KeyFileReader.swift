@@ -6,6 +6,9 @@ package struct KeyFileReader {
   /// The longest line that is read, in bytes: a key, its owner, and every byte of it escaped.
   static let maximumLineLength = 6 * Key.maximumLength
 
+  /// What a compressed file begins with.
+  private static let gzipMagic: [UInt8] = [0x1F, 0x8B]
+
   /// Whether `\xNN` and `\\` in keys are escapes; otherwise a line's bytes are the key's.
   private let escaped: Bool
   private let name: String
@@ -35,7 +38,7 @@ package struct KeyFileReader {
     let file = try open(path)
     defer { try? file.close() }
     let magic = try file.read(upToCount: 2) ?? Data()
-    if magic == Data([0x1F, 0x8B]) {
+    if magic.elementsEqual(Self.gzipMagic) {
       try reader.consumeCompressed(path, progress: progress)
     } else {
       try file.seek(toOffset: 0)
@@ -107,6 +110,11 @@ package struct KeyFileReader {
   private mutating func consume(_ file: FileHandle, progress: (UInt64) throws -> Void) throws {
     var pending: [UInt8] = []
     while let chunk = try file.read(upToCount: 1 << 18), !chunk.isEmpty {
+      if lineNumber == 0, pending.isEmpty, chunk.starts(with: Self.gzipMagic) {
+        throw Problem(
+          .usage, code: "bad-input", "\(name) is compressed",
+          help: "unpack it with `gzip -dc` first")
+      }
       pending.append(contentsOf: chunk)
       let consumed = try pending.withUnsafeBytes { try consumeLines($0) }
       pending.removeFirst(consumed)
