@@ -12,7 +12,9 @@ let settings: [SwiftSetting] = [
   .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
-var products: [Product] = []
+var products: [Product] = [
+  .executable(name: "log-bench", targets: ["LogBench"])
+]
 
 var dependencies: [Package.Dependency] = [
   .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2")
@@ -58,6 +60,10 @@ var targets: [Target] = [
     dependencies: ["Replay", "StateMachines", "Catalog", "TestSupport", "CrashPlan"],
     swiftSettings: settings
   ),
+  // The figures of the log; see Benchmarks/.
+  .executableTarget(
+    name: "LogBench", dependencies: ["Replay", "StateMachines", "Catalog"],
+    path: "Benchmarks/LogBench", swiftSettings: settings),
 ]
 
 if !coreOnly {

@@ -36,38 +36,7 @@ package enum RouteChunk {
   }
 
   /// Adds the record of a route.
-  package static func append(_ route: Route, to bytes: inout [UInt8]) {
-    func add(_ number: UInt64) {
-      withUnsafeBytes(of: number.littleEndian) { bytes.append(contentsOf: $0) }
-    }
-    func addCount(_ count: Int) {
-      var rest = UInt64(count)
-      while rest >= 0x80 {
-        bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
-        rest >>= 7
-      }
-      bytes.append(UInt8(rest))
-    }
-    bytes.append(1)
-    add(route.id.rawValue)
-    addCount(route.span.lower.bytes.count)
-    bytes += route.span.lower.bytes
-    bytes.append(route.span.upper == nil ? 0 : 1)
-    if let upper = route.span.upper {
-      addCount(upper.bytes.count)
-      bytes += upper.bytes
-    }
-    add(route.group.rawValue)
-    bytes.append(route.state.rawValue)
-    add(route.parent?.rawValue ?? 0)
-    addCount(route.allowedRegions.count)
-    for region in route.allowedRegions {
-      addCount(region.name.utf8.count)
-      bytes += region.name.utf8
-    }
-    add(route.version.rawValue)
-    add(route.changedAt.rawValue)
-  }
+  package static func append(_ route: Route, to bytes: inout [UInt8]) { bytes += route.record }
 
   /// Adds the routes of a chunk to `routes`. Whether they tile the keyspace and have the right
   /// digest is for the state to say. No bytes trap. O(*n*).

@@ -1,0 +1,151 @@
+import Catalog
+import Glibc
+import Replay
+import StateMachines
+
+/// Measures the log, the store and the replayer, and prints a line of JSON for each figure.
+@main
+struct LogBench {
+  static let usage = """
+    usage: log-bench [append] [submit] [replay] [--folder FOLDER] [--routes N] [--entries N]
+
+      append   durable appends of single splits, 1, 100 and 1,000 in a commit
+      submit   commands from 1 to 1,024 clients at once
+      replay   entries of one split, and of 1,000, over a bootstrap of --routes routes
+
+      --folder FOLDER  where the logs go, on the disk to be measured; removed afterwards
+      --routes N       routes of the replay's bootstrap, 1,000,000
+      --entries N      splits of the replay, 500,000
+      --keep FILE      writes the appended entries there, for Benchmarks/c/lmdb_append.c
+    """
+
+  var folder = "/tmp/cadastre-log-bench.\(getpid())"
+  var routeCount = 1_000_000
+  var entryCount = 500_000
+  var keepPath: String?
+  var modes: [String] = []
+
+  static func main() {
+    do {
+      var bench = LogBench()
+      try bench.parse()
+      try bench.run()
+    } catch {
+      print("log-bench: \(error)\n\(usage)")
+      exit(1)
+    }
+  }
+
+  private mutating func parse() throws {
+    var arguments = CommandLine.arguments.dropFirst()
+    while let argument = arguments.popFirst() {
+      switch argument {
+      case "append", "submit", "replay": modes.append(argument)
+      case "--folder": folder = arguments.popFirst() ?? folder
+      case "--keep": keepPath = arguments.popFirst()
+      case "--routes": routeCount = arguments.popFirst().flatMap { Int($0) } ?? routeCount
+      case "--entries": entryCount = arguments.popFirst().flatMap { Int($0) } ?? entryCount
+      default: throw UsageError(argument: argument)
+      }
+    }
+    if modes.isEmpty { modes = ["append", "submit", "replay"] }
+  }
+
+  private func run() throws {
+    defer { removeFolder(folder) }
+    if modes.contains("append") { try appendBench() }
+    if modes.contains("submit") { try submitBench() }
+    if modes.contains("replay") { try replayBench() }
+  }
+
+  // MARK: Appending
+
+  private func appendBench() throws {
+    var maker = try EntryMaker(routeCount: 1_000)
+    var kept: [UInt8] = []
+    for (batch, commits) in [(1, 3_000), (100, 1_500), (1_000, 300)] {
+      let path = "\(folder)/append-\(batch)"
+      let log = try EventLog.create(folder: path, catalog: EntryMaker.catalog)
+      try log.install(base: maker.state)
+      let batches = try (0..<commits).map { _ in try maker.splits(count: batch) }
+      var times = Latencies()
+      let start = now()
+      for entries in batches {
+        let before = now()
+        try log.append(entries)
+        times.add(now() - before)
+      }
+      report(
+        "log.append", ["batch": batch, "commits": commits], count: batch * commits,
+        unit: "records", nanoseconds: now() - start, times)
+      for entry in batches.joined() {
+        withUnsafeBytes(of: UInt32(entry.bytes.count).littleEndian) { kept += $0 }
+        kept += entry.bytes
+      }
+    }
+    if let keepPath { try write(kept, to: keepPath) }
+  }
+
+  private func submitBench() throws {
+    let path = "\(folder)/submit"
+    let store = try CatalogStore.create(
+      folder: path, catalog: EntryMaker.catalog, wallMilliseconds: wallMilliseconds)
+    try submit(EntryMaker.bootstrap(routeCount: routeCount), to: store)
+    var number = 1
+    for (clients, commands) in [(1, 2_000), (16, 20_000), (256, 100_000), (1_024, 200_000)] {
+      let run = ClientRun(store: store, first: number, count: commands)
+      number += commands
+      let start = now()
+      let times = run.run(clients: clients)
+      report(
+        "store.submit", ["clients": clients], count: commands, unit: "commands",
+        nanoseconds: now() - start, times)
+    }
+    store.close()
+  }
+
+  // MARK: Replaying
+
+  private func replayBench() throws {
+    for (perEntry, label) in [(1, "single splits"), (1_000, "batches of 1,000 splits")] {
+      let path = "\(folder)/replay-\(perEntry)"
+      let log = try EventLog.create(folder: path, catalog: EntryMaker.catalog)
+      var maker = try EntryMaker(routeCount: routeCount, log: log)
+      let entries = entryCount / perEntry
+      for start in stride(from: 0, to: entries, by: 10_000 / perEntry) {
+        let count = min(10_000 / perEntry, entries - start)
+        try log.append(try (0..<count).map { _ in try maker.split(count: perEntry) })
+      }
+      var bootstrap = try log.start()
+      let start = now()
+      try Replayer(log).replay(onto: &bootstrap, through: LogPosition(1))
+      report(
+        "replay.bootstrap", ["routes": routeCount], count: routeCount, unit: "routes",
+        nanoseconds: now() - start, nil)
+      for _ in 0..<3 {
+        var state = bootstrap
+        let start = now()
+        try Replayer(log).replay(onto: &state)
+        report(
+          "replay", ["entries": entries, "events": label], count: entries * perEntry,
+          unit: "events", nanoseconds: now() - start, nil)
+        guard state.digest == maker.state.digest else { throw UsageError(argument: "digest") }
+      }
+      let target = try EventLog.create(folder: path + "-mirror", catalog: EntryMaker.catalog)
+      let rebuildStart = now()
+      try Replayer(log).rebuild(target)
+      report(
+        "rebuild", ["entries": entries, "events": label, "routes": routeCount],
+        count: entries * perEntry, unit: "events", nanoseconds: now() - rebuildStart, nil)
+      let verifyStart = now()
+      _ = try Verifier(log).verify()
+      report(
+        "verify", ["entries": entries, "events": label, "routes": routeCount],
+        count: entries * perEntry, unit: "events", nanoseconds: now() - verifyStart, nil)
+    }
+  }
+}
+
+struct UsageError: Error {
+  var argument: String
+}
