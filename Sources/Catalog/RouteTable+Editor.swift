@@ -15,8 +15,8 @@ extension RouteTable {
   package struct Editor: ~Copyable {
     private var table: RouteTable
     /// What changed routes are stamped with.
-    package let version: CatalogVersion
-    package let time: HybridTimestamp
+    package private(set) var version: CatalogVersion
+    package private(set) var time: HybridTimestamp
 
     private var byStart: RouteIndex.Editor
     private var byID: RouteIndex.Editor
@@ -38,6 +38,17 @@ extension RouteTable {
       table.byGroup = byGroup.finish()
       return table
     }
+
+    /// Goes on with the next version in the same edit: nobody gets to see the one before.
+    package mutating func beginVersion(_ version: CatalogVersion, time: HybridTimestamp) {
+      self.version = version
+      self.time = time
+    }
+
+    /// The sum of the records of the routes as they are by now.
+    package var digest: StateDigest { table.digest }
+    /// The id that the next new route gets.
+    package var nextRouteID: RouteID { table.nextRouteID }
 
     /// The route that starts at `start` in the version in the making.
     package borrowing func route(startingAt start: Key) -> Route? {

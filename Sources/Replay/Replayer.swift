@@ -51,7 +51,7 @@ package struct Replayer {
 
   /// Folds entries into `state`, slice by slice; `body` gets each slice when all of it is proven, or
   /// the proven beginning of it.
-  func fold<Element: FoldableEntry>(
+  func fold<Element: HashedEntry>(
     onto state: inout CatalogState, through end: LogPosition,
     decode: @escaping @Sendable (UnsafeRawBufferPointer, LogPosition) throws(StoreError) -> Element,
     body: ([Element]) throws(StoreError) -> Void
@@ -65,15 +65,12 @@ package struct Replayer {
     try pipeline.run(over: log, from: start.next, through: end, decode: decode) {
       (slice) throws(StoreError) in
       if isCancelled?() ?? false { throw .cancelled(after: next.appliedThrough) }
-      for index in slice.elements.indices {
-        let entry = slice.elements[index].entry
-        do throws(EvolveError) {
-          try next.evolve(entry, hash: slice.elements[index].hash)
-        } catch {
-          try body(Array(slice.elements[..<index]))
-          throw .unproven(entry.position, error)
-        }
-        onEntry?(next, entry)
+      let problem = advance(&next, over: slice.elements)
+      if let problem {
+        // Those before the one that is wrong.
+        let proven = Int(next.appliedThrough.rawValue - progress.position.rawValue)
+        try body(Array(slice.elements[..<proven]))
+        throw problem
       }
       try body(slice.elements)
       progress.entryCount += UInt64(slice.elements.count)
@@ -82,18 +79,29 @@ package struct Replayer {
       onProgress?(progress)
     }
   }
-}
 
-/// What a state folds: an entry, and the hash of its bytes.
-protocol FoldableEntry: Sendable {
-  var entry: LogEntry { get }
-  var hash: EntryHash { get }
+  /// Folds entries into `state`, up to the first that is wrong.
+  private func advance(
+    _ state: inout CatalogState, over entries: [some HashedEntry]
+  ) -> StoreError? {
+    if onEntry == nil {
+      // The fast way makes no versions in between. When it fails, the slow way tells where.
+      if (try? state.evolve(all: entries)) != nil { return nil }
+    }
+    for element in entries {
+      do throws(EvolveError) {
+        try state.evolve(element.entry, hash: element.hash)
+      } catch {
+        return .unproven(element.entry.position, error)
+      }
+      onEntry?(state, element.entry)
+    }
+    return nil
+  }
 }
-
-extension EncodedEntry: FoldableEntry {}
 
 /// An entry without its bytes.
-struct DecodedEntry: FoldableEntry {
+struct DecodedEntry: HashedEntry {
   let entry: LogEntry
   let hash: EntryHash
 

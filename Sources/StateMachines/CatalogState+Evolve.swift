@@ -16,20 +16,7 @@ extension CatalogState {
       }
       return
     }
-    guard entry.position == appliedThrough.next else {
-      throw .gap(expected: appliedThrough.next, found: entry.position)
-    }
-    guard entry.previous == lastHash else {
-      throw .brokenChain(entry.position, expected: lastHash, found: entry.previous)
-    }
-    // The last time there is would leave none for the next entry.
-    guard entry.time > lastTime, entry.time.rawValue < .max else {
-      throw .timeNotAfter(entry.position, previous: lastTime, found: entry.time)
-    }
-    let expectedVersion = entry.events.isEmpty ? version : version.next
-    guard entry.version == expectedVersion else {
-      throw .wrongVersion(entry.position, expected: expectedVersion, found: entry.version)
-    }
+    try end.check(entry)
     let next: RouteTable
     do {
       next = try routes.folding(entry.events, time: entry.time)
@@ -84,7 +71,7 @@ extension RouteTable {
 
 extension RouteTable.Editor {
   /// What an event does to the routes.
-  fileprivate mutating func apply(_ event: Event) throws(RouteTableError) {
+  mutating func apply(_ event: Event) throws(RouteTableError) {
     switch event {
     case .routesBootstrapped(let seeds):
       try bootstrap(seeds)

@@ -37,11 +37,20 @@ package struct CatalogState: Sendable {
 
   /// The digest of a state with these routes: `FORMAT.md` says of what records. O(1).
   static func digest(of routes: RouteTable) -> StateDigest {
-    var record: [UInt8] = [0]
-    withUnsafeBytes(of: routes.version.rawValue.littleEndian) { record.append(contentsOf: $0) }
-    withUnsafeBytes(of: routes.nextRouteID.rawValue.littleEndian) { record.append(contentsOf: $0) }
-    var digest = routes.digest
-    digest += record.withUnsafeBytes(StateDigest.init(ofRecord:))
-    return digest
+    digest(ofRoutes: routes.digest, version: routes.version, nextRouteID: routes.nextRouteID)
+  }
+
+  /// The digest of a state whose routes' records sum up to `routes`.
+  static func digest(
+    ofRoutes routes: StateDigest, version: CatalogVersion, nextRouteID: RouteID
+  ) -> StateDigest {
+    withUnsafeTemporaryAllocation(byteCount: 17, alignment: 1) { record in
+      record[0] = 0
+      record.storeBytes(of: version.rawValue.littleEndian, toByteOffset: 1, as: UInt64.self)
+      record.storeBytes(of: nextRouteID.rawValue.littleEndian, toByteOffset: 9, as: UInt64.self)
+      var digest = routes
+      digest += StateDigest(ofRecord: UnsafeRawBufferPointer(record))
+      return digest
+    }
   }
 }

@@ -1,0 +1,83 @@
+import Catalog
+
+/// An entry with the hash of its bytes: what a state folds.
+package protocol HashedEntry: Sendable {
+  var entry: LogEntry { get }
+  /// The hash of the entry's bytes.
+  var hash: EntryHash { get }
+}
+
+extension EncodedEntry: HashedEntry {}
+
+extension CatalogState {
+  /// Folds the next entries, which are many: checks each as ``evolve(_:hash:)`` does, and makes no
+  /// version in between, so that what one entry changed the next one changes in place.
+  ///
+  /// All or nothing. Who wants the state before the entry that is wrong folds those before it alone.
+  ///
+  /// - Throws: ``EvolveError`` of the first entry that does not follow. Entries that were applied
+  ///   before are not passed over.
+  /// - Complexity: O(*e* log *n*), *e* being the number of events and *n* that of routes.
+  package mutating func evolve(all entries: some Sequence<some HashedEntry>) throws(EvolveError) {
+    var end = end
+    var next = routes
+    try next.edit(version: version, time: lastTime) { editor throws(EvolveError) in
+      for element in entries {
+        let entry = element.entry
+        try end.check(entry)
+        if !entry.events.isEmpty {
+          editor.beginVersion(entry.version, time: entry.time)
+          for index in entry.events.indices {
+            do throws(RouteTableError) {
+              try editor.apply(entry.events[index])
+            } catch {
+              throw .doesNotApply(entry.position, event: index, error)
+            }
+          }
+        }
+        let digest = CatalogState.digest(
+          ofRoutes: editor.digest, version: entry.version, nextRouteID: editor.nextRouteID)
+        guard entry.digest == digest else {
+          throw .diverged(entry.position, expected: entry.digest, found: digest)
+        }
+        end = End(
+          position: entry.position, hash: element.hash, time: entry.time, version: entry.version,
+          digest: digest)
+      }
+    }
+    routes = next
+    (appliedThrough, lastHash, lastTime, digest) = (end.position, end.hash, end.time, end.digest)
+  }
+
+  /// Where a state ends: what the next entry has to follow.
+  struct End {
+    var position: LogPosition
+    var hash: EntryHash
+    var time: HybridTimestamp
+    var version: CatalogVersion
+    var digest: StateDigest
+
+    /// That `entry` is the next one. Its events are for the routes to check.
+    func check(_ entry: LogEntry) throws(EvolveError) {
+      guard entry.position == position.next else {
+        throw .gap(expected: position.next, found: entry.position)
+      }
+      guard entry.previous == hash else {
+        throw .brokenChain(entry.position, expected: hash, found: entry.previous)
+      }
+      // The last time there is would leave none for the next entry.
+      guard entry.time > time, entry.time.rawValue < .max else {
+        throw .timeNotAfter(entry.position, previous: time, found: entry.time)
+      }
+      let expectedVersion = entry.events.isEmpty ? version : version.next
+      guard entry.version == expectedVersion else {
+        throw .wrongVersion(entry.position, expected: expectedVersion, found: entry.version)
+      }
+    }
+  }
+
+  var end: End {
+    End(
+      position: appliedThrough, hash: lastHash, time: lastTime, version: version, digest: digest)
+  }
+}
