@@ -161,7 +161,13 @@ extension CatalogStore {
 
   /// The receipt of a command that made an entry within the dedupe window; nil when none did.
   package func receipt(of command: CommandID) throws(StoreError) -> Receipt? {
-    try log.entry(of: command).map { Receipt($0.entry, outcome: .repeated) }
+    for position in try writer.positions(of: command) {
+      guard let row = try log.commandRow(at: position), row.command == command,
+        let encoded = try log.entry(at: position)
+      else { continue }
+      return Receipt(encoded.entry, outcome: .repeated)
+    }
+    return nil
   }
 }
 

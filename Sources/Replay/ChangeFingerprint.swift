@@ -2,12 +2,12 @@ import Catalog
 import Crypto
 import StateMachines
 
-/// The SHA-256 of what a command asks for: tells a command that is sent again from another command
+/// Half of the SHA-256 of what a command asks for: tells a command that is sent again from another command
 /// under the same id.
 ///
 /// Who asks, why, and the expected version do not count: a caller that asks again may know more.
 package struct ChangeFingerprint: FixedBytes {
-  package static let byteCount = 32
+  package static let byteCount = 16
 
   package let bytes: [UInt8]
 
@@ -52,7 +52,7 @@ package struct ChangeFingerprint: FixedBytes {
       writer.add(routes)
       writer.add(regions)
     }
-    bytes = Array(SHA256.hash(data: writer.bytes))
+    bytes = Array(SHA256.hash(data: writer.bytes).prefix(Self.byteCount))
   }
 
   /// Numbers as eight little-endian bytes; keys and names behind their lengths.

@@ -25,11 +25,12 @@ struct CommandBatch {
 
   init(state: CatalogState) { self.state = state }
 
-  /// Decides the next command. `row` is what the log remembers of the command's id.
+  /// Decides the next command. `earlier` are the positions at which the command may have its entry
+  /// already.
   ///
   /// - Throws: ``StoreError`` when the log cannot be read.
   mutating func decide(
-    _ command: Command, row: CommandRow?, log: EventLog, wall: () -> UInt64
+    _ command: Command, earlier: [LogPosition], log: EventLog, wall: () -> UInt64
   ) throws(StoreError) {
     let fingerprint = ChangeFingerprint(of: command.change)
     if let index = entryOfCommand[command.id] {
@@ -42,8 +43,12 @@ struct CommandBatch {
               .commandIDReused(command.id, position: entries[index].entry.position))))
       return
     }
-    if let row {
-      verdicts.append(.settled(try CommandBatch.repeated(command, fingerprint, row, log)))
+    for position in earlier {
+      guard let row = try log.commandRow(at: position), row.command == command.id else {
+        continue  // Another id with the same hash.
+      }
+      verdicts.append(
+        .settled(try CommandBatch.repeated(command, fingerprint, row, at: position, log)))
       return
     }
     do {
@@ -75,10 +80,11 @@ struct CommandBatch {
 
   /// The answer to a command whose id made an entry earlier.
   private static func repeated(
-    _ command: Command, _ fingerprint: ChangeFingerprint, _ row: CommandRow, _ log: EventLog
+    _ command: Command, _ fingerprint: ChangeFingerprint, _ row: CommandRow,
+    at position: LogPosition, _ log: EventLog
   ) throws(StoreError) -> Result<Receipt, CommandFailure> {
-    guard let encoded = try log.entry(at: row.position) else {
-      throw .damaged(row.position, .index("command \(command.id) points at it, and it is missing"))
+    guard let encoded = try log.entry(at: position) else {
+      throw .damaged(position, .index("command \(command.id) points at it, and it is missing"))
     }
     let isSame =
       row.fingerprint.map { $0 == fingerprint }
@@ -86,7 +92,7 @@ struct CommandBatch {
       ?? command.change.couldHaveMade(encoded.entry.events)
     return isSame
       ? .success(Receipt(encoded.entry, outcome: .repeated))
-      : .failure(.commandIDReused(command.id, position: row.position))
+      : .failure(.commandIDReused(command.id, position: position))
   }
 
   /// The answers, in the order of the commands: to be given when the entries are durable.

@@ -20,53 +20,41 @@ struct EntryPipeline {
     var problem: StoreError?
   }
 
-  /// Hands the entries from `start` up to and including `end` to `body`, in order. `decode` makes of
-  /// an entry's bytes what `body` wants; it runs on another thread when there is more than a slice.
-  ///
-  /// - Throws: What `body` throws; what is wrong with an entry, when `body` has had all before it.
-  func run<Element: Sendable>(
+  /// The entries from `start` up to and including `end`, slice by slice. `decode` makes of an
+  /// entry's bytes what is wanted; it runs on another thread when there is more than a slice.
+  func source<Element: Sendable>(
     over log: EventLog, from start: LogPosition, through end: LogPosition,
-    decode: @escaping @Sendable (UnsafeRawBufferPointer, LogPosition) throws(StoreError) -> Element,
-    body: (Slice<Element>) throws(StoreError) -> Void
-  ) throws(StoreError) {
-    guard start <= end else { return }
-    if end.rawValue - start.rawValue < UInt64(sliceCount) {
-      var next = start
-      while next <= end {
-        let slice = slice(of: log, from: next, through: end, decode: decode)
-        try EntryPipeline.hand(slice, to: body)
-        next = slice.last.next
+    decode: @escaping @Sendable (UnsafeRawBufferPointer, LogPosition) throws(StoreError) -> Element
+  ) throws(StoreError) -> SliceSource<Element> {
+    let pipeline = self
+    var next = start
+    let read: @Sendable (LogPosition) -> Slice<Element> = { start in
+      pipeline.slice(of: log, from: start, through: end, decode: decode)
+    }
+    guard start <= end, end.rawValue - start.rawValue >= UInt64(sliceCount) else {
+      return SliceSource(channel: nil, reader: nil) {
+        guard next <= end else { return nil }
+        let slice = read(next)
+        next = slice.problem == nil ? slice.last.next : end.next
+        return slice
       }
-      return
     }
     let channel = BoundedChannel<Slice<Element>>(capacity: depth)
-    let pipeline = self
     let reader = try WorkerThread(name: "log-reader") {
       var next = start
       while next <= end {
-        let slice = pipeline.slice(of: log, from: next, through: end, decode: decode)
+        let slice = read(next)
         next = slice.last.next
         let isLast = slice.problem != nil
         guard channel.send(slice), !isLast else { break }
       }
       channel.close()
     }
-    defer {
-      channel.close()
-      reader.join()
+    var ready: [Slice<Element>] = []
+    return SliceSource(channel: channel, reader: reader) {
+      if ready.isEmpty { ready = channel.receive().reversed() }
+      return ready.popLast()
     }
-    while true {
-      let slices = channel.receive()
-      guard !slices.isEmpty else { return }
-      for slice in slices { try EntryPipeline.hand(slice, to: body) }
-    }
-  }
-
-  private static func hand<Element>(
-    _ slice: Slice<Element>, to body: (Slice<Element>) throws(StoreError) -> Void
-  ) throws(StoreError) {
-    if !slice.elements.isEmpty { try body(slice) }
-    if let problem = slice.problem { throw problem }
   }
 
   private func slice<Element>(
@@ -88,5 +76,29 @@ struct EntryPipeline {
       slice.problem = error
     }
     return slice
+  }
+}
+
+/// Slices of a log in order, for one thread to take.
+final class SliceSource<Element: Sendable> {
+  private let channel: BoundedChannel<EntryPipeline.Slice<Element>>?
+  private let reader: WorkerThread?
+  private let take: () -> EntryPipeline.Slice<Element>?
+
+  init(
+    channel: BoundedChannel<EntryPipeline.Slice<Element>>?, reader: WorkerThread?,
+    take: @escaping () -> EntryPipeline.Slice<Element>?
+  ) {
+    self.channel = channel
+    self.reader = reader
+    self.take = take
+  }
+
+  /// The next slice; nil after the last, or after one with a problem.
+  func next() -> EntryPipeline.Slice<Element>? { take() }
+
+  deinit {
+    channel?.close()
+    reader?.join()
   }
 }

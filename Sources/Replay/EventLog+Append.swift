@@ -24,6 +24,8 @@ extension EventLog {
         try add(encoded, fingerprints[encoded.entry.command], after: version, to: transaction)
         version = encoded.entry.version
       }
+      try forgetCommands(
+        through: head.position, entryCount: entries.count, in: transaction)
       try put(head, in: transaction)
     }
     writerTail.withLock { $0 = head }
@@ -56,63 +58,28 @@ extension EventLog {
         try transaction.append(bytes, for: entry.version.rawValue, in: tables.versions)
       }
     }
-    let row = CommandRow(position: entry.position, fingerprint: fingerprint)
+    let row = CommandRow(command: entry.command, fingerprint: fingerprint)
     try row.bytes.withRawBytes { (bytes) throws(StoreError) in
-      try transaction.put(bytes, for: entry.command, in: tables.commands)
-    }
-    if position > dedupeWindow {
-      try forgetCommand(of: LogPosition(position - dedupeWindow), in: transaction)
+      try transaction.append(bytes, for: position, in: tables.commands)
     }
   }
 
-  /// Removes the row of the command that made the entry at `position`, unless its id was used again
-  /// later.
-  private func forgetCommand(
-    of position: LogPosition, in transaction: borrowing LMDB.WriteTransaction
+  /// Removes the commands' rows that are behind the window: for each entry that came one, and one
+  /// more, should the window have become smaller.
+  private func forgetCommands(
+    through last: LogPosition, entryCount: Int, in transaction: borrowing LMDB.WriteTransaction
   ) throws(StoreError) {
-    let command = try transaction.value(of: position.rawValue, in: tables.entries) { bytes in
-      // A damaged entry keeps its row, and does not keep the log from going on.
-      try? LogEntryHeader(decoding: bytes).command
+    guard last.rawValue > dedupeWindow else { return }
+    for _ in 0..<2 * entryCount {
+      let first = try transaction.first(in: tables.commands) { (key, _) in UInt64(key: key) }
+      guard let first, let first, first <= last.rawValue - dedupeWindow else { return }
+      try transaction.remove(first, from: tables.commands)
     }
-    guard let command, let command else { return }
-    let row = try transaction.value(of: command, in: tables.commands) { CommandRow($0) }
-    guard let row, let row, row.position == position else { return }
-    try transaction.remove(command, from: tables.commands)
   }
 
   private func knownTail() throws(StoreError) -> Tail {
     if let tail = writerTail.withLock({ $0 }) { return tail }
     try findTail()
     return try tail()
-  }
-}
-
-/// What the log remembers of a command.
-struct CommandRow: Hashable {
-  /// Where the command's entry is.
-  var position: LogPosition
-  /// Of what was asked; nil when the entry came from another log.
-  var fingerprint: ChangeFingerprint?
-
-  init(position: LogPosition, fingerprint: ChangeFingerprint?) {
-    self.position = position
-    self.fingerprint = fingerprint
-  }
-
-  /// Reads what ``bytes`` writes; nil when it is not of that form.
-  init?(_ bytes: UnsafeRawBufferPointer) {
-    guard bytes.count >= 8,
-      let position = UInt64(stored: UnsafeRawBufferPointer(rebasing: bytes[..<8]))
-    else { return nil }
-    self.position = LogPosition(position)
-    if bytes.count > 8 {
-      guard let fingerprint = ChangeFingerprint(bytes: bytes[8...]) else { return nil }
-      self.fingerprint = fingerprint
-    }
-  }
-
-  /// The position, then the fingerprint where there is one.
-  var bytes: [UInt8] {
-    withUnsafeBytes(of: position.rawValue.littleEndian, Array.init) + (fingerprint?.bytes ?? [])
   }
 }

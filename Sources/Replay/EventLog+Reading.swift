@@ -94,32 +94,6 @@ extension EventLog {
     }
   }
 
-  /// What the log remembers of a command; nil when it has no entry of it within the dedupe window.
-  /// O(log *n*).
-  func row(of command: CommandID) throws(StoreError) -> CommandRow? {
-    try rows(of: [command])[command]
-  }
-
-  /// What the log remembers of several commands. O(*c* log *n*).
-  func rows(of commands: [CommandID]) throws(StoreError) -> [CommandID: CommandRow] {
-    try environment.read { transaction throws(StoreError) in
-      let last = try lastPosition(in: transaction).rawValue
-      var rows: [CommandID: CommandRow] = [:]
-      for command in commands {
-        let row = try transaction.value(of: command, in: tables.commands) { CommandRow($0) }
-        guard let row, let row, row.position.rawValue + dedupeWindow > last else { continue }
-        rows[command] = row
-      }
-      return rows
-    }
-  }
-
-  /// The entry of a command; nil when the log has none within the dedupe window. O(log *n*).
-  package func entry(of command: CommandID) throws(StoreError) -> EncodedEntry? {
-    guard let row = try row(of: command) else { return nil }
-    return try entry(at: row.position)
-  }
-
   /// Lends the bytes of entries from a position on, in one read transaction.
   ///
   /// - Throws: ``StoreError/gap(expected:found:)`` when the next position is not there though a later

@@ -36,7 +36,9 @@ final class FolderLock: Sendable {
 
   deinit {
     _ = ftruncate(descriptor, 0)
-    close(descriptor)  // Unlocks.
+    // Closing alone would not do while a child that is being started has a copy.
+    flock(descriptor, LOCK_UN)
+    close(descriptor)
   }
 
   /// Locks a folder that holds a log: leaves no file behind where there is none.

@@ -8,8 +8,8 @@ struct LogTables: Sendable {
   var entries: LMDB.Table<UInt64>
   /// Version to the position of the entry that made it.
   var versions: LMDB.Table<UInt64>
-  /// A command's id to where its entry is; see ``CommandRow``.
-  var commands: LMDB.Table<CommandID>
+  /// Position to the command that made the entry there, within the window; see ``CommandRow``.
+  var commands: LMDB.Table<UInt64>
   /// The routes of the base, in chunks numbered from 0.
   var base: LMDB.Table<UInt64>
 
@@ -43,7 +43,7 @@ struct LogTables: Sendable {
       guard format > 0, let catalog, let catalog,
         let entries = try transaction.existingTable("entries", of: UInt64.self),
         let versions = try transaction.existingTable("versions", of: UInt64.self),
-        let commands = try transaction.existingTable("commands", of: CommandID.self),
+        let commands = try transaction.existingTable("commands", of: UInt64.self),
         let base = try transaction.existingTable("base", of: UInt64.self)
       else { throw .notALog(folder: folder) }
       let tables = LogTables(
@@ -66,7 +66,7 @@ struct LogTables: Sendable {
         meta: try transaction.table("meta", of: String.self),
         entries: try transaction.table("entries", of: UInt64.self),
         versions: try transaction.table("versions", of: UInt64.self),
-        commands: try transaction.table("commands", of: CommandID.self),
+        commands: try transaction.table("commands", of: UInt64.self),
         base: try transaction.table("base", of: UInt64.self))
       try EventLog.format.withStoredBytes { (bytes) throws(StoreError) in
         try transaction.put(bytes, for: MetaKey.format, in: tables.meta)

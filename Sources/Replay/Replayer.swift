@@ -49,54 +49,60 @@ package struct Replayer {
     try fold(onto: &state, through: end, decode: DecodedEntry.init) { _ throws(StoreError) in }
   }
 
-  /// Folds entries into `state`, slice by slice; `body` gets each slice when all of it is proven, or
-  /// the proven beginning of it.
+  /// Folds entries into `state`; `body` gets each slice when all of it is proven, or the proven
+  /// beginning of it.
   func fold<Element: HashedEntry>(
     onto state: inout CatalogState, through end: LogPosition,
     decode: @escaping @Sendable (UnsafeRawBufferPointer, LogPosition) throws(StoreError) -> Element,
-    body: ([Element]) throws(StoreError) -> Void
+    body: @escaping ([Element]) throws(StoreError) -> Void
   ) throws(StoreError) {
     let start = state.appliedThrough
     guard end > start else { return }
     var progress = ReplayProgress(
       entryCount: 0, entryTotal: end.rawValue - start.rawValue, byteCount: 0, position: start)
-    var next = state
-    defer { state = next }
-    try pipeline.run(over: log, from: start.next, through: end, decode: decode) {
-      (slice) throws(StoreError) in
-      if isCancelled?() ?? false { throw .cancelled(after: next.appliedThrough) }
-      let problem = advance(&next, over: slice.elements)
-      if let problem {
-        // Those before the one that is wrong.
-        let proven = Int(next.appliedThrough.rawValue - progress.position.rawValue)
-        try body(Array(slice.elements[..<proven]))
-        throw problem
-      }
+    let source = try pipeline.source(over: log, from: start.next, through: end, decode: decode)
+    let feed = EntryFeed(source) { (slice) throws(StoreError) in
       try body(slice.elements)
       progress.entryCount += UInt64(slice.elements.count)
       progress.byteCount += slice.byteCount
       progress.position = slice.last
       onProgress?(progress)
+      if isCancelled?() ?? false { throw .cancelled(after: slice.last) }
     }
+    if isCancelled?() ?? false { throw .cancelled(after: start) }
+    let before = state
+    do throws(EvolveError) {
+      if let onEntry {
+        while let element = feed.next() {
+          try state.evolve(element.entry, hash: element.hash)
+          onEntry(state, element.entry)
+        }
+      } else {
+        // No versions in between: most entries change in place what others copied before.
+        try state.evolve(all: feed)
+      }
+    } catch {
+      let proven = feed.elementsBeforeLast
+      try body(proven)
+      if onEntry == nil {
+        state = before
+        refold(&state, count: feed.count - 1)
+      }
+      throw .unproven(LogPosition(start.rawValue + UInt64(feed.count)), error)
+    }
+    if let problem = feed.problem { throw problem }
   }
 
-  /// Folds entries into `state`, up to the first that is wrong.
-  private func advance(
-    _ state: inout CatalogState, over entries: [some HashedEntry]
-  ) -> StoreError? {
-    if onEntry == nil {
-      // The fast way makes no versions in between. When it fails, the slow way tells where.
-      if (try? state.evolve(all: entries)) != nil { return nil }
-    }
-    for element in entries {
-      do throws(EvolveError) {
-        try state.evolve(element.entry, hash: element.hash)
-      } catch {
-        return .unproven(element.entry.position, error)
-      }
-      onEntry?(state, element.entry)
-    }
-    return nil
+  /// Folds entries that were proven before into `state` again.
+  private func refold(_ state: inout CatalogState, count: Int) {
+    guard count > 0 else { return }
+    let end = LogPosition(state.appliedThrough.rawValue + UInt64(count))
+    guard
+      let source = try? pipeline.source(
+        over: log, from: state.appliedThrough.next, through: end, decode: DecodedEntry.init)
+    else { return }
+    // Should it fail now, the state stays the older one, which is good too.
+    try? state.evolve(all: EntryFeed(source) { _ in })
   }
 }
 

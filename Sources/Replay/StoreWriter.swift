@@ -30,6 +30,8 @@ final class StoreWriter: Sendable {
   let options: StoreOptions
   private let wallMilliseconds: @Sendable () -> UInt64
   private let queue = Monitor(Queue())
+  /// Nil until somebody asks for a command; learners seldom do.
+  private let commandIndex = Mutex<CommandIndex?>(nil)
   /// Why nothing is written any more.
   private let failure: Mutex<StoreError?>
 
@@ -102,6 +104,33 @@ final class StoreWriter: Sendable {
     wakeUps.finish()
   }
 
+  /// Where the entry of a command may be. The first to ask makes the index, O(*n*) in the size of
+  /// the dedupe window; after that O(1).
+  func positions(of command: CommandID) throws(StoreError) -> [LogPosition] {
+    let last = published.current.appliedThrough
+    let known = commandIndex.withLock { $0?.positions(of: command, last: last) }
+    if let known { return known }
+    let result = commandIndex.withLock { index -> Result<[LogPosition], StoreError> in
+      do throws(StoreError) {
+        var made = index ?? CommandIndex(window: log.dedupeWindow)
+        if index == nil {
+          // What is appended meanwhile is not published, and is inserted when it is.
+          let last = published.current.appliedThrough
+          try log.scanCommands { position, command in
+            guard position <= last else { return false }
+            made.insert(command, at: position)
+            return true
+          }
+          index = made
+        }
+        return .success(made.positions(of: command, last: last))
+      } catch {
+        return .failure(error)
+      }
+    }
+    return try result.get()
+  }
+
   /// Carries out the commands at the front of `requests`, as many as fit one commit.
   private func commitCommands(of requests: inout ArraySlice<Request>) {
     var batch = CommandBatch(state: published.current)
@@ -115,9 +144,9 @@ final class StoreWriter: Sendable {
       return
     }
     do {
-      let rows = try log.rows(of: commands.map(\.command.id))
       for (command, _) in commands where batch.byteCount < options.maximumBatchByteCount {
-        try batch.decide(command, row: rows[command.id], log: log, wall: wallMilliseconds)
+        let earlier = try positions(of: command.id)
+        try batch.decide(command, earlier: earlier, log: log, wall: wallMilliseconds)
       }
       try log.append(batch.entries, fingerprints: batch.fingerprints)
     } catch {
@@ -128,7 +157,7 @@ final class StoreWriter: Sendable {
       return
     }
     requests.removeFirst(batch.verdicts.count)
-    if !batch.entries.isEmpty { publish(batch.state, batch.versions) }
+    if !batch.entries.isEmpty { publish(batch.state, batch.versions, batch.entries) }
     answer(Array(zip(commands.lazy.map(\.completion), batch.results())))
   }
 
@@ -167,7 +196,7 @@ final class StoreWriter: Sendable {
       noteFailure(error)
       return error
     }
-    publish(state, versions)
+    publish(state, versions, proven)
     return problem
   }
 
@@ -178,6 +207,7 @@ final class StoreWriter: Sendable {
       noteFailure(error)
       return error
     }
+    commandIndex.withLock { $0 = nil }
     // Whatever was wrong with the log is gone with it.
     failure.withLock { $0 = nil }
     published.reset(to: state, historyCapacity: options.historyCapacity)
@@ -185,8 +215,14 @@ final class StoreWriter: Sendable {
     return nil
   }
 
-  private func publish(_ state: CatalogState, _ versions: [CatalogHistory.Version]) {
+  private func publish(
+    _ state: CatalogState, _ versions: [CatalogHistory.Version], _ entries: [EncodedEntry]
+  ) {
     published.publish(state, versions: versions)
+    // Afterwards: an index that is made in between has what is published, or gets it here.
+    commandIndex.withLock { index in
+      for encoded in entries { index?.insert(encoded.entry.command, at: encoded.entry.position) }
+    }
     wakeUps.wakeAll()
   }
 

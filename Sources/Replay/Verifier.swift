@@ -120,13 +120,11 @@ extension EventLog {
           version = entry.version
         }
         guard entry.position.rawValue + dedupeWindow > last else { continue }
-        let row = try transaction.value(of: entry.command, in: tables.commands) {
+        let row = try transaction.value(of: entry.position.rawValue, in: tables.commands) {
           CommandRow($0)
         }
-        // An id may be used again once it is out of the window.
-        guard let row, let row, row.position >= entry.position else {
-          throw .damaged(
-            entry.position, .index("the index of commands does not lead to it"))
+        guard let row, let row, row.command == entry.command else {
+          throw .damaged(entry.position, .index("the table of commands has another in its place"))
         }
       }
     }
@@ -143,7 +141,7 @@ extension EventLog {
         throw .damaged(last, .index("the index of versions has rows without entries"))
       }
       guard try transaction.count(of: tables.commands) <= Int(entries) else {
-        throw .damaged(last, .index("the index of commands has rows without entries"))
+        throw .damaged(last, .index("the table of commands has rows without entries"))
       }
     }
   }

@@ -111,7 +111,7 @@ import Testing
 
   @Test func indexesThatDisagreeAreFound() throws {
     let log = try log { log, transaction throws(StoreError) in
-      try transaction.remove(commandID(9), from: log.tables.commands)
+      try transaction.remove(9, from: log.tables.commands)
     }
     let error = #expect(throws: StoreError.self) { try Verifier(log).verify() }
     #expect(error.flatMap(position(named:)) == 9)

@@ -1,5 +1,4 @@
 import CLMDB
-import Catalog
 import Glibc
 
 /// Our door to LMDB, and the only place in this module with raw pointers: an ``Environment`` lends
@@ -65,14 +64,6 @@ extension UInt64: LMDB.Key {
   init?(key: UnsafeRawBufferPointer) {
     guard key.count == 8 else { return nil }
     self.init(bigEndian: key.loadUnaligned(as: UInt64.self))
-  }
-}
-
-extension CommandID: LMDB.Key {
-  func withBytes<Result>(
-    _ body: (UnsafeRawBufferPointer) throws(StoreError) -> Result
-  ) throws(StoreError) -> Result {
-    try bytes.withRawBytes(body)
   }
 }
 
