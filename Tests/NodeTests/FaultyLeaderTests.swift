@@ -159,6 +159,44 @@ import Testing
   }
 }
 
+extension FaultyLeaderTests {
+  @Test func aLeaderThatSaysNothingIsLeft() async throws {
+    let folder = TemporaryFolder()
+    let server = NodeServer(
+      listen: NodeAddress(host: "127.0.0.1", port: 0), services: [SilentLeader()])
+    let serving = Task { try await server.serve() }
+    let address = try #require(await server.address)
+    try EventLog.create(folder: folder.path, catalog: testCatalog).releaseForWriting()
+    let learner = try await TestNode(.learner(of: address), folder: folder.path) {
+      $0.following.silenceLimit = .milliseconds(100)
+    }
+    try await withNode(learner) { learner in
+      try await until {
+        let status = try await learner.client.status().learner
+        return status?.lastError.contains("nothing was heard") == true
+          && status?.reconnects ?? 0 > 1
+      }
+    }
+    server.beginShutdown()
+    serving.cancel()
+  }
+}
+
+/// Takes connections and answers nothing.
+private struct SilentLeader: Cadastre_V1_Replication.SimpleServiceProtocol {
+  func fetchState(
+    request: Wire.FetchStateRequest, response: RPCWriter<Wire.FetchStateResponse>,
+    context: ServerContext
+  ) async throws {}
+
+  func follow(
+    request: RPCAsyncSequence<Wire.FollowRequest, any Error>,
+    response: RPCWriter<Wire.FollowResponse>, context: ServerContext
+  ) async throws {
+    for try await _ in request {}
+  }
+}
+
 /// A leader's replication service that sends entries with a fault in them, until it is mended.
 private final class FaultyLeader: Cadastre_V1_Replication.SimpleServiceProtocol {
   private let entries: [[UInt8]]

@@ -51,6 +51,18 @@ package final class WakeHub: Sendable {
     for subscription in subscriptions { subscription.wake(.closed) }
   }
 
+  /// Returns once ``close()`` was called, or the task is cancelled.
+  package func untilClosed() async {
+    await withSubscription { subscription in
+      while true {
+        switch await subscription.wait() {
+        case .closed, .cancelled: return
+        case .changed, .due: continue
+        }
+      }
+    }
+  }
+
   /// Lends a subscription to `body`. Subscribe first, then look at the state, then wait: a change
   /// after the look then ends the wait.
   package func withSubscription<Result>(

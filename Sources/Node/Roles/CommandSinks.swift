@@ -17,14 +17,22 @@ package struct LeaderSink: CommandSink {
       let receipt = try await core.store.submit(command)
       let wire = CommandReceipt(receipt)
       core.logger.debug(
-        "command \(wire.outcome.rawValue)",
-        metadata: [
-          "catalog_version": "\(wire.version)", "position": "\(wire.position)",
-          "command": "\(command.id)", "actor": "\(command.actor)",
-        ])
+        "\(command.change.name): \(wire.outcome.rawValue)",
+        metadata: command.metadata.merging(
+          ["catalog_version": "\(wire.version)", "position": "\(wire.position)"]
+        ) { $1 })
       return wire
     } catch {
-      throw NodeError(error, current: core.store.current.version)
+      let failure = NodeError(error, current: core.store.current.version)
+      core.logger.debug(
+        "\(command.change.name): refused",
+        metadata: command.metadata.merging(
+          [
+            "catalog_version": "\(core.store.current.version)",
+            "refusal": "\(failure.reason ?? "")",
+          ]
+        ) { $1 })
+      throw failure
     }
   }
 }
@@ -100,6 +108,41 @@ extension NodeError {
       self.init(.unavailable, reason: "not_leader", failure.description)
     case .closed:
       self.init(.unavailable, reason: "shutting_down", failure.description)
+    }
+  }
+}
+
+extension Command {
+  /// What a line of the log says of a command: of the route where it is about one.
+  fileprivate var metadata: Logger.Metadata {
+    var metadata: Logger.Metadata = [
+      "command": "\(id)", "actor": "\(actor)", "changes": "\(change.count)",
+    ]
+    switch change {
+    case .bootstrap: break
+    case .split(let splits):
+      if splits.count == 1, let route = splits[0].route { metadata["route_id"] = "\(route)" }
+    case .merge(let merges):
+      if merges.count == 1 { metadata["route_id"] = "\(merges[0].left)" }
+    case .move(let routes, let group):
+      if routes.count == 1 { metadata["route_id"] = "\(routes[0])" }
+      metadata["group_id"] = "\(group)"
+    case .setState(let routes, _), .setAllowedRegions(let routes, _):
+      if routes.count == 1 { metadata["route_id"] = "\(routes[0])" }
+    }
+    return metadata
+  }
+}
+
+extension RouteChange {
+  fileprivate var name: String {
+    switch self {
+    case .bootstrap: "bootstrap"
+    case .split: "split"
+    case .merge: "merge"
+    case .move: "move"
+    case .setState: "set state"
+    case .setAllowedRegions: "set allowed regions"
     }
   }
 }

@@ -15,9 +15,9 @@ struct LearnerJoin: Sendable {
 
   /// Tries until there is a log.
   ///
-  /// - Returns: false when `isStopped` said so first.
+  /// - Returns: false when `stop` was closed first.
   /// - Throws: ``StoreError`` when the folder cannot hold a log.
-  func run(until isStopped: @Sendable () -> Bool) async throws -> Bool {
+  func run(until stop: WakeHub) async throws -> Bool {
     let folder = folder
     let exists = try await NIOThreadPool.singleton.runIfActive {
       do {
@@ -30,19 +30,32 @@ struct LearnerJoin: Sendable {
     if exists { return true }
     var backoff = Backoff(first: options.firstPause, maximum: options.maximumPause)
     var generator = SystemRandomNumberGenerator()
-    while !isStopped() {
+    while true {
+      let failure: NodeError
       do {
         try await join()
         return true
       } catch let error as NodeError {
-        let pause = backoff.next(using: &generator)
-        logger.warning(
-          "the leader does not tell its catalog: trying again",
-          metadata: ["leader": "\(leader.address)", "error": "\(error)", "pause": "\(pause)"])
-        try await Task.sleep(for: pause)
+        failure = error
       }
+      if stop.isClosed { return false }
+      let pause = backoff.next(using: &generator)
+      logger.warning(
+        "the leader does not tell its catalog: trying again",
+        metadata: ["leader": "\(leader.address)", "error": "\(failure)", "pause": "\(pause)"])
+      try await sleep(pause, or: stop)
+      if stop.isClosed { return false }
     }
-    return false
+  }
+
+  /// Sleeps until the pause is over or `stop` is closed.
+  private func sleep(_ pause: Duration, or stop: WakeHub) async throws {
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try await Task.sleep(for: pause) }
+      group.addTask { await stop.untilClosed() }
+      defer { group.cancelAll() }
+      try await group.next()
+    }
   }
 
   private func join() async throws {

@@ -16,6 +16,8 @@ package final class NodeService: Service {
   private let clock: NodeClock
   private let logger: Logger
   private let phase = Mutex(Phase.starting)
+  /// Closed when the node begins to stop.
+  private let stop = WakeHub()
 
   private enum Phase {
     case starting
@@ -68,6 +70,7 @@ package final class NodeService: Service {
       defer { phase = .stopping }
       return phase
     }
+    stop.close()
     guard case .serving(let core, let server) = before else { return }
     logger.info("shutting down", metadata: ["catalog_version": "\(core.store.current.version)"])
     core.close()
@@ -77,10 +80,6 @@ package final class NodeService: Service {
   /// What the node serves from; nil before it serves and once it stops.
   package var core: NodeCore? {
     phase.withLock { if case .serving(let core, _) = $0 { core } else { nil } }
-  }
-
-  private var isStopping: Bool {
-    phase.withLock { if case .stopping = $0 { true } else { false } }
   }
 
   private func runLeader() async throws {
@@ -97,7 +96,12 @@ package final class NodeService: Service {
       let join = LearnerJoin(
         leader: client, folder: configuration.folder, options: configuration.following,
         logger: logger)
-      guard try await join.run(until: { self.isStopping }) else { return }
+      group.addTask { [stop] in
+        await stop.untilClosed()
+        // Nobody waits for a leader any more.
+        client.shutdown()
+      }
+      guard try await join.run(until: stop) else { return }
       let core = makeCore(try await openStore(), role: .learner, leaderAddress: "\(leader)")
       let replica = Replica(core: core, leader: client, options: configuration.following)
       let sink = ForwardingSink(to: client, options: configuration.following)
@@ -186,7 +190,7 @@ package final class NodeService: Service {
           { await follow() },
           {
             // Calls that do not end by themselves are ended.
-            await core.untilClosed()
+            await core.changes.untilClosed()
             try await Task.sleep(for: configuration.gracePeriod)
             throw GracePeriodOver()
           },
@@ -233,22 +237,10 @@ extension NodeCore {
   /// Wakes those who wait when a deadline of theirs is past; runs until it is cancelled.
   fileprivate func keepTime() async throws {
     while true {
-      try await Task.sleep(for: .milliseconds(10))
+      try await Task.sleep(for: .milliseconds(20))
       let now = clock.now()
       waits.tick(now)
       changes.tick(now)
-    }
-  }
-
-  /// Returns once the node is shutting down.
-  func untilClosed() async {
-    await changes.withSubscription { subscription in
-      while true {
-        switch await subscription.wait() {
-        case .closed, .cancelled: return
-        case .changed, .due: continue
-        }
-      }
     }
   }
 

@@ -140,7 +140,7 @@ package final class Replica: Sendable {
         }
       }
       group.addTask { [self] in
-        await core.untilClosed()
+        await core.changes.untilClosed()
         throw CancellationError()
       }
       try await group.next()

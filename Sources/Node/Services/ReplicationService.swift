@@ -131,9 +131,9 @@ private struct Follower: Sendable {
         guard let entries = try entries(from: cursor.next) else {
           return try await writer.write(.with { $0.reset = reset(.trimmed) })
         }
-        try await send(entries, after: cursor, answering: probe)
+        // The answer to the probe goes with the entries, or after them.
+        try await send(entries, after: cursor, answering: answered)
         cursor = LogPosition(cursor.rawValue + UInt64(entries.count))
-        answered = probe
       } else if probe > answered {
         try await writer.write(.with { $0.heartbeat = heartbeat(answering: probe) })
         answered = probe
@@ -158,26 +158,43 @@ private struct Follower: Sendable {
     }
   }
 
+  /// Sends entries in messages of about the allowed size, and larger ones in parts.
   private func send(
     _ entries: [[UInt8]], after cursor: LogPosition, answering probe: UInt64
   ) async throws {
     let limit = core.limits.messageByteCount
-    if let entry = entries.first, entries.count == 1, entry.count > limit {
-      for offset in stride(from: 0, to: entry.count, by: limit) {
-        let end = min(offset + limit, entry.count)
-        try await writer.write(
-          .with {
-            $0.chunk.position = cursor.rawValue + 1
-            $0.chunk.data = Data(entry[offset..<end])
-            $0.chunk.last = end == entry.count
-            $0.chunk.entrySize = UInt64(entry.count)
-          })
-      }
-    } else {
+    var (batch, byteCount) = ([Data](), 0)
+    func flush() async throws {
+      guard !batch.isEmpty else { return }
+      let entries = batch
       try await writer.write(
         .with {
-          $0.entries.entries = entries.map { Data($0) }
+          $0.entries.entries = entries
           $0.entries.leader = heartbeat(answering: probe)
+        })
+      (batch, byteCount) = ([], 0)
+    }
+    for (index, entry) in entries.enumerated() {
+      if byteCount + entry.count > limit { try await flush() }
+      if entry.count > limit {
+        try await send(parts: entry, position: cursor.rawValue + UInt64(index) + 1, limit)
+      } else {
+        batch.append(Data(entry))
+        byteCount += entry.count
+      }
+    }
+    try await flush()
+  }
+
+  private func send(parts entry: [UInt8], position: UInt64, _ limit: Int) async throws {
+    for offset in stride(from: 0, to: entry.count, by: limit) {
+      let end = min(offset + limit, entry.count)
+      try await writer.write(
+        .with {
+          $0.chunk.position = position
+          $0.chunk.data = Data(entry[offset..<end])
+          $0.chunk.last = end == entry.count
+          $0.chunk.entrySize = UInt64(entry.count)
         })
     }
   }

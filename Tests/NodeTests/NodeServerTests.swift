@@ -1,0 +1,78 @@
+import Catalog
+import Foundation
+import GRPCCore
+import Logging
+import NIOPosix
+import Replay
+import StateMachines
+import SwiftProtobuf
+import Testing
+
+@testable import Node
+
+@Suite(.timeLimit(.minutes(1))) struct NodeServerTests {
+  @Test func callsStayOnTheEventLoops() async throws {
+    struct WhereAmI: Cadastre_V1_CatalogReads.SimpleServiceProtocol {
+      func resolve(
+        request: Wire.ResolveRequest, context: ServerContext
+      ) async throws -> Wire.ResolveResponse {
+        .with {
+          $0.route.id = MultiThreadedEventLoopGroup.currentEventLoop == nil ? 0 : 1
+          $0.route.state = .active
+        }
+      }
+      func resolveBatch(
+        request: Wire.ResolveBatchRequest, context: ServerContext
+      ) async throws -> Wire.ResolveBatchResponse { .init() }
+      func listRoutes(
+        request: Wire.ListRoutesRequest, context: ServerContext
+      ) async throws -> Wire.ListRoutesResponse { .init() }
+      func getStatus(
+        request: Wire.GetStatusRequest, context: ServerContext
+      ) async throws -> Wire.GetStatusResponse { .init() }
+    }
+    let server = NodeServer(
+      listen: NodeAddress(host: "127.0.0.1", port: 0), services: [WhereAmI()])
+    let serving = Task { try await server.serve() }
+    let address = try #require(await server.address)
+    let id = try await NodeClient.with(address) {
+      try await $0.resolve(Key(unchecked: [])).value.id
+    }
+    #expect(id == RouteID(1))
+    server.beginShutdown()
+    try await serving.value
+  }
+
+  @Test func anAddressInUseIsSaidPlainly() async throws {
+    try await withLeader { node in
+      let folder = TemporaryFolder()
+      try EventLog.create(folder: folder.path, catalog: testCatalog).releaseForWriting()
+      let error = await refusal {
+        try await TestNode(.leader, folder: folder.path, port: node.address.port)
+      }
+      #expect(error?.message.contains("cannot listen on \(node.address)") == true)
+    }
+  }
+
+  @Test func aFolderInUseIsRefused() async throws {
+    try await withLeader { node in
+      let error = await refusal { try await TestNode(.leader, folder: node.folder) }
+      #expect(error?.message.contains("is being written by") == true)
+    }
+  }
+
+  @Test func aStoppedLearnerDoesNotWaitForItsLeader() async throws {
+    let folder = TemporaryFolder()
+    var configuration = NodeConfiguration(
+      // Nobody listens on port 1.
+      role: .learner(of: NodeAddress(host: "127.0.0.1", port: 1)), folder: folder.path,
+      listen: NodeAddress(host: "127.0.0.1", port: 0))
+    configuration.following.firstPause = .seconds(3600)
+    configuration.following.maximumPause = .seconds(3600)
+    let service = NodeService(
+      configuration, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    let serving = Task { try await service.run() }
+    service.beginShutdown()
+    try await serving.value
+  }
+}
