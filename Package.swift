@@ -13,7 +13,8 @@ let settings: [SwiftSetting] = [
 ]
 
 var products: [Product] = [
-  .executable(name: "log-bench", targets: ["LogBench"])
+  .executable(name: "index-bench", targets: ["IndexBench"]),
+  .executable(name: "log-bench", targets: ["LogBench"]),
 ]
 
 var dependencies: [Package.Dependency] = [
@@ -60,7 +61,10 @@ var targets: [Target] = [
     dependencies: ["Replay", "StateMachines", "Catalog", "TestSupport", "CrashPlan"],
     swiftSettings: settings
   ),
-  // The figures of the log; see Benchmarks/.
+  // The figures of the route index and of the log; see Benchmarks/.
+  .executableTarget(
+    name: "IndexBench", dependencies: ["Catalog"], path: "Benchmarks/IndexBench",
+    swiftSettings: settings),
   .executableTarget(
     name: "LogBench", dependencies: ["Replay", "StateMachines", "Catalog"],
     path: "Benchmarks/LogBench", swiftSettings: settings),

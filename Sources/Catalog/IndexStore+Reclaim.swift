@@ -20,28 +20,42 @@ extension IndexStore {
   }
 
   /// How much may wait before writers help: enough that a thread of its own always comes first.
-  static let toleratedBacklog = 1024
+  static let toleratedBacklog = 256
 
   private func reclaim(limit: Int, _ graph: inout VersionGraph) -> Int {
     var freed = (nodes: 0, bytes: 0)
     repeat {
-      while freed.nodes < limit, let node = graph.jobs.popNode() {
-        freed.nodes += 1
-        freed.bytes += node.byteCount
-        node.deallocate()
-      }
+      freeNodes(of: &graph.jobs, limit: limit, &freed)
       guard freed.nodes < limit else { break }
-      let slots = retired.withLock { slots in
-        let taken = slots
-        slots.removeAll()
-        return taken
-      }
-      guard !slots.isEmpty else { break }
-      for slot in slots { graph.release(slot: slot) }
+      retired.withLock { swap(&$0, &graph.releasing) }
+      guard !graph.releasing.isEmpty else { break }
+      for slot in graph.releasing { graph.release(slot: slot) }
+      graph.releasing.removeAll(keepingCapacity: true)
     } while true
     count(nodes: -freed.nodes, bytes: -freed.bytes)
     backlog.store(graph.jobs.waitingNodeCount, ordering: .relaxed)
     return freed.nodes
+  }
+
+  /// Frees some nodes at a time under the slabs' lock, which writers want too.
+  private func freeNodes(
+    of jobs: inout JobQueue, limit: Int, _ freed: inout (nodes: Int, bytes: Int)
+  ) {
+    var isDone = false
+    while !isDone {
+      withSlabs { slabs in
+        for _ in 0..<64 {
+          guard freed.nodes < limit, let node = jobs.popNode() else {
+            isDone = true
+            return
+          }
+          let byteCount = node.byteCount
+          freed.nodes += 1
+          freed.bytes += byteCount
+          slabs.free(node.base, blockSize: byteCount)
+        }
+      }
+    }
   }
 }
 

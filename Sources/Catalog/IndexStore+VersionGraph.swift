@@ -18,6 +18,8 @@ struct VersionGraph {
 
   private(set) var versions: [Version] = []
   private var freeSlots: [Int] = []
+  /// Released slots on their way into ``release(slot:)``, kept for its memory.
+  var releasing: [Int] = []
   /// What contraction gave up, to be freed in this order: a tree is walked by looking at nodes that
   /// only jobs behind it free.
   var jobs = JobQueue()
@@ -79,14 +81,16 @@ struct VersionGraph {
   /// Makes the only child of a version the child of its parent.
   private mutating func contract(_ slot: Int, into child: Int, parent: Int?, floor: UInt64) {
     var mine = exchange(&versions[slot].dead, with: [])
-    var kept: [DeadNode] = []
-    var freed: [DeadNode] = []
-    for dead in exchange(&versions[child].dead, with: []) {
-      // Born after the parent and replaced by the child: only this version saw it.
-      if dead.birth > floor { freed.append(dead) } else { kept.append(dead) }
+    var freed = exchange(&versions[child].dead, with: [])
+    // Born after the parent and replaced by the child: only this version saw it. In a line of
+    // versions of which the oldest goes, that is all.
+    let first = freed.partition { $0.birth <= floor }
+    if first < freed.count {
+      var kept = Array(freed[first...])
+      freed.removeSubrange(first...)
+      if mine.count < kept.count { swap(&mine, &kept) }
+      mine.append(contentsOf: kept)
     }
-    if mine.count < kept.count { swap(&mine, &kept) }
-    mine.append(contentsOf: kept)
     versions[child].dead = mine
     versions[child].parent = parent
     if let parent { versions[parent].childSlots ^= slot ^ child }

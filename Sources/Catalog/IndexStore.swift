@@ -18,6 +18,7 @@ package final class IndexStore: Sendable {
   let retired = Mutex<[Int]>([])
   /// An estimate of what waits: versions and nodes.
   let backlog = Atomic<Int>(0)
+  private let slabs = Mutex(NodeSlabs())
   private let liveNodes = Atomic<Int>(0)
   private let liveBytes = Atomic<Int>(0)
 
@@ -28,7 +29,7 @@ package final class IndexStore: Sendable {
   }
 
   package convenience init() {
-    self.init(leafLimit: 32, innerLimit: 63)
+    self.init(leafLimit: 32, innerLimit: 31)
   }
 
   package init(leafLimit: Int, innerLimit: Int) {
@@ -53,6 +54,21 @@ package final class IndexStore: Sendable {
   /// The most keys of a node at this level.
   func limit(level: Int) -> Int { level == 0 ? leafLimit : innerLimit }
 
+  /// The bytes of memory that the nodes' slabs have taken from the system.
+  package var mappedByteCount: Int { slabs.withLock { $0.mappedByteCount } }
+
+  /// Memory for a node, of a size that `NodeSlabs.blockSize(for:)` returned.
+  func allocate(blockSize: Int) -> RouteIndex.Node {
+    slabs.withLock { RouteIndex.Node(base: $0.allocate(blockSize: blockSize)) }
+  }
+
+  /// Gives back the memory of a node that nobody can see.
+  func deallocate(_ node: RouteIndex.Node) {
+    slabs.withLock { $0.free(node.base, blockSize: node.byteCount) }
+  }
+
+  func withSlabs(_ body: (inout NodeSlabs) -> Void) { slabs.withLock { body(&$0) } }
+
   /// The serial of an edit that begins: higher than all before.
   func nextSerial() -> UInt64 {
     lastSerial.wrappingAdd(1, ordering: .relaxed).newValue
@@ -75,12 +91,12 @@ package final class IndexStore: Sendable {
     let slot = graph.withLock { graph in
       graph.insert(parent: parent?.slot, serial: serial, root: root, dead: dead)
     }
-    return RouteIndex.Version(store: self, slot: slot)
+    return RouteIndex.Version(store: self, slot: slot, weight: 1 + dead.count)
   }
 
-  func retire(slot: Int) {
+  func retire(slot: Int, weight: Int) {
     retired.withLock { $0.append(slot) }
-    backlog.wrappingAdd(1, ordering: .relaxed)
+    backlog.wrappingAdd(weight, ordering: .relaxed)
   }
 }
 
@@ -89,13 +105,16 @@ extension RouteIndex {
   final class Version: Sendable {
     let store: IndexStore
     let slot: Int
+    /// About how many nodes are to be freed once nobody holds the version: as many as it replaced.
+    private let weight: Int
 
-    init(store: IndexStore, slot: Int) {
+    init(store: IndexStore, slot: Int, weight: Int) {
       self.store = store
       self.slot = slot
+      self.weight = weight
     }
 
-    deinit { store.retire(slot: slot) }
+    deinit { store.retire(slot: slot, weight: weight) }
   }
 }
 

@@ -23,7 +23,7 @@ extension RouteIndex {
     }
 
     deinit {
-      if !isFinished { for leaf in leaves.nodes { leaf.deallocate() } }
+      if !isFinished { for leaf in leaves.nodes { store.deallocate(leaf) } }
     }
 
     /// Appends an entry.
@@ -52,7 +52,7 @@ extension RouteIndex {
       let first = scratch.key(at: 0)
       let low = leaves.nodes.isEmpty ? nil : first
       let leaf = scratch.makeNode(
-        level: 0, range: 0..<scratch.items.count, children: 0..<0,
+        in: store, level: 0, range: 0..<scratch.items.count, children: 0..<0,
         prefixLength: commonPrefixLength(low, high), spare: 0, birth: birth)
       made.nodes += 1
       made.bytes += leaf.byteCount
@@ -97,7 +97,7 @@ extension RouteIndex {
           scratch.children.append(below.nodes[child])
         }
         let node = scratch.makeNode(
-          level: level, range: 0..<end - start - 1, children: 0..<end - start,
+          in: store, level: level, range: 0..<end - start - 1, children: 0..<end - start,
           prefixLength: commonPrefixLength(low, high), spare: 0, birth: birth)
         made.nodes += 1
         made.bytes += node.byteCount

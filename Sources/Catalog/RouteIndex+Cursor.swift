@@ -127,8 +127,7 @@ extension RouteIndex {
         let rank = node.countOfKeys(atOrBefore: needle)
         path.append(Step(node: node, position: rank))
         guard node.level > 0 else { return rank }
-        node = node.child(at: rank)
-        node.prefetch()
+        node = node.prefetchedChild(at: rank)
       }
     }
   }

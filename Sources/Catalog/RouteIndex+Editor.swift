@@ -15,12 +15,6 @@ extension RouteIndex {
   /// carries the edit's serial and is changed in place from then on. What was made is freed when
   /// the editor goes away without ``finish()``.
   package struct Editor: ~Copyable {
-    struct Step {
-      var node: Node
-      /// Which child the path goes on with.
-      var position: Int
-    }
-
     let base: RouteIndex
     let store: IndexStore
     let birth: UInt64
@@ -31,7 +25,7 @@ extension RouteIndex {
     /// The nodes of `base` that were replaced.
     var dead: [DeadNode] = []
     /// From the root to a leaf, set by `descend`.
-    var path: [Step] = []
+    var path = Path()
     var scratch = Scratch()
     private var made = (nodes: 0, bytes: 0)
     private var isFinished = false
@@ -69,7 +63,7 @@ extension RouteIndex {
           free(root.child(at: position), birth, store)
         }
       }
-      root.deallocate()
+      store.deallocate(root)
     }
 
     /// Takes account of a node that was made, and hands it on.
@@ -84,8 +78,9 @@ extension RouteIndex {
       if node.birth == birth {
         made.nodes -= 1
         made.bytes -= node.byteCount
-        node.deallocate()
+        store.deallocate(node)
       } else {
+        if dead.isEmpty { dead.reserveCapacity(8) }
         dead.append(DeadNode(node: node, birth: node.birth))
       }
     }
@@ -185,32 +180,32 @@ extension RouteIndex.Editor {
     scratch.append(key: key, payload: payload)
     root = made(
       scratch.makeNode(
-        level: 0, range: 0..<1, children: 0..<0, prefixLength: 0, spare: 0, birth: birth))
+        in: store, level: 0, range: 0..<1, children: 0..<0, prefixLength: 0, spare: 0, birth: birth)
+    )
     height = 1
     count = 1
   }
 
   /// Sets `path` to the leaf of a needle; its inner nodes are the edit's own afterwards.
   private mutating func descend(to needle: RouteIndex.Needle) {
-    path.removeAll(keepingCapacity: true)
+    path.removeAll()
     guard var node = root else { return }
     while node.level > 0 {
-      path.append(Step(node: node, position: 0))
+      path.append(node)
       own(depth: path.count - 1)
       node = path[path.count - 1].node
       let rank = node.countOfKeys(atOrBefore: needle)
       path[path.count - 1].position = rank
-      node = node.child(at: rank)
-      node.prefetch()
+      node = node.prefetchedChild(at: rank)
     }
-    path.append(Step(node: node, position: 0))
+    path.append(node)
   }
 
   /// Makes the node at a depth of the path the edit's own.
   private mutating func own(depth: Int) {
     let node = path[depth].node
     guard node.birth != birth else { return }
-    substitute(node.copied(birth: birth), depth: depth)
+    substitute(node.copied(in: store, birth: birth), depth: depth)
   }
 
   /// Makes the node at a depth of the path the edit's own, with room for one more entry.
@@ -218,7 +213,7 @@ extension RouteIndex.Editor {
     let node = path[depth].node
     guard node.hasRoom(suffixLength: suffixLength, payloadLength: payloadLength) else {
       let copy = node.copied(
-        birth: birth, limit: store.limit(level: node.level), suffixLength: suffixLength,
+        in: store, birth: birth, limit: store.limit(level: node.level), suffixLength: suffixLength,
         payloadLength: payloadLength)
       return substitute(copy, depth: depth)
     }
@@ -245,7 +240,7 @@ extension RouteIndex.Editor {
       own(depth: depth)
     } else {
       let copy = leaf.copied(
-        birth: birth, limit: store.leafLimit, suffixLength: 0, payloadLength: added)
+        in: store, birth: birth, limit: store.leafLimit, suffixLength: 0, payloadLength: added)
       substitute(copy, depth: depth)
     }
     path[depth].node.replacePayload(at: position, with: payload)

@@ -12,7 +12,7 @@ extension RouteIndex.Editor {
       scratch.byteCount(of: 0..<items, prefixLength: prefixLength) <= RouteIndex.Node.variableLimit
     {
       let node = scratch.makeNode(
-        level: level, range: 0..<items, children: 0..<scratch.children.count,
+        in: store, level: level, range: 0..<items, children: 0..<scratch.children.count,
         prefixLength: prefixLength, spare: 0, birth: birth)
       return substitute(node, depth: depth)
     }
@@ -61,10 +61,10 @@ extension RouteIndex.Editor {
     let separator = scratch.key(at: cut)
     let rightStart = level == 0 ? cut : cut + 1
     let left = scratch.makeNode(
-      level: level, range: 0..<cut, children: 0..<(level == 0 ? 0 : cut + 1),
+      in: store, level: level, range: 0..<cut, children: 0..<(level == 0 ? 0 : cut + 1),
       prefixLength: RouteIndex.commonPrefixLength(low, separator), spare: 2, birth: birth)
     let right = scratch.makeNode(
-      level: level, range: rightStart..<items,
+      in: store, level: level, range: rightStart..<items,
       children: (level == 0 ? 0 : rightStart)..<(level == 0 ? 0 : items + 1),
       prefixLength: RouteIndex.commonPrefixLength(separator, high), spare: 2, birth: birth)
     return (made(left), made(right))
@@ -78,7 +78,7 @@ extension RouteIndex.Editor {
     scratch.children = [left, right]
     root = made(
       scratch.makeNode(
-        level: left.level + 1, range: 0..<1, children: 0..<2, prefixLength: 0, spare: 2,
+        in: store, level: left.level + 1, range: 0..<1, children: 0..<2, prefixLength: 0, spare: 2,
         birth: birth))
     height += 1
   }
@@ -145,7 +145,7 @@ extension RouteIndex.Editor {
     {
       let merged = made(
         scratch.makeNode(
-          level: level, range: 0..<items, children: 0..<scratch.children.count,
+          in: store, level: level, range: 0..<items, children: 0..<scratch.children.count,
           prefixLength: prefixLength, spare: 0, birth: birth))
       discard(left)
       discard(right)

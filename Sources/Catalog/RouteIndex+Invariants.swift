@@ -80,3 +80,19 @@ extension RouteIndex {
     return found
   }
 }
+
+extension RouteIndex {
+  /// The bytes of the nodes that this version can see. O(*n*).
+  package var nodeByteCount: Int {
+    reachableNodes().reduce(0) { sum, address in
+      sum + (UnsafeMutableRawPointer(bitPattern: address).map { Node(base: $0).byteCount } ?? 0)
+    }
+  }
+}
+
+extension RouteTable {
+  /// The bytes of the nodes of each index. O(*n*).
+  package var nodeByteCounts: (byStart: Int, byID: Int, byGroup: Int) {
+    (byStart.nodeByteCount, byID.nodeByteCount, byGroup.nodeByteCount)
+  }
+}

@@ -5,7 +5,8 @@ extension RouteIndex {
   ///
   /// ```
   /// header     32 bytes, see `Offset`
-  /// heads      capacity × (1 or 2) × 8 bytes: each key's first bytes after the prefix
+  /// heads      capacity × 8 bytes: each key's first bytes after the prefix; then, in a node that
+  ///            has long keys, capacity × 8 bytes more: the bytes after those
   /// ends       capacity × 2 bytes: where each entry ends in the variable area
   /// lengths    capacity × 2 bytes: how many bytes of each key follow the prefix
   /// children   (capacity + 1) × 8 bytes, inner nodes only
@@ -88,9 +89,10 @@ extension RouteIndex.Node {
   /// How much of the variable area is in use, prefix included.
   var variableCount: Int { end(of: count - 1) }
 
+  /// The keys' first 8 bytes past the prefix, or with `word` 1 the 8 after those.
   @inline(__always)
-  var heads: UnsafeMutablePointer<UInt64> {
-    (base + Offset.heads).assumingMemoryBound(to: UInt64.self)
+  func heads(_ word: Int) -> UnsafeMutablePointer<UInt64> {
+    (base + Offset.heads).assumingMemoryBound(to: UInt64.self) + word &* capacity
   }
 
   @inline(__always)
@@ -101,9 +103,10 @@ extension RouteIndex.Node {
   @inline(__always)
   var lengths: UnsafeMutablePointer<UInt16> { ends + capacity }
 
+  /// The children's addresses, with their sizes in the bits that are zero in an address.
   @inline(__always)
-  var children: UnsafeMutablePointer<UnsafeMutableRawPointer> {
-    (base + number(Offset.children)).assumingMemoryBound(to: UnsafeMutableRawPointer.self)
+  var children: UnsafeMutablePointer<UInt> {
+    (base + number(Offset.children)).assumingMemoryBound(to: UInt.self)
   }
 
   @inline(__always)
@@ -111,7 +114,35 @@ extension RouteIndex.Node {
 
   @inline(__always)
   func child(at position: Int) -> RouteIndex.Node {
-    RouteIndex.Node(base: children[position])
+    RouteIndex.Node(childWord: children[position])
+  }
+
+  /// The child, all of whose cache lines were asked for, before anything of it is known but its
+  /// address and size.
+  @inline(__always)
+  func prefetchedChild(at position: Int) -> RouteIndex.Node {
+    let word = children[position]
+    let child = RouteIndex.Node(childWord: word)
+    var line = child.base
+    var rest = level == 1 ? word & 63 : min(word & 63, 10)
+    while rest > 0 {
+      cadastre_prefetch(line)
+      line += 64
+      rest &-= 1
+    }
+    return child
+  }
+
+  @inline(__always)
+  private init(childWord: UInt) {
+    // A child's address was put there, so it is not null.
+    base = UnsafeMutableRawPointer(bitPattern: childWord & ~63).unsafelyUnwrapped
+  }
+
+  /// What a parent has for the node: its address, a multiple of 64, and the number of its cache
+  /// lines, or 63 where there are more.
+  var childWord: UInt {
+    UInt(bitPattern: base) | UInt(min(63, byteCount / 64))
   }
 
   /// Where the entry ends in the variable area; the entry at -1 is the prefix.
@@ -152,7 +183,7 @@ extension RouteIndex.Node {
     write += prefixLength
     var rest = suffixLength
     for word in 0..<headsPerKey {
-      let head = heads[position * headsPerKey + word].bigEndian
+      let head = heads(word)[position].bigEndian
       let length = min(rest, 8)
       withUnsafeBytes(of: head) { bytes in
         UnsafeMutableRawBufferPointer(start: write, count: length)
@@ -164,28 +195,20 @@ extension RouteIndex.Node {
     UnsafeMutableRawBufferPointer(start: write, count: rest).copyMemory(from: tail(at: position))
     return prefixLength + suffixLength
   }
-
-  /// Asks for the node's cache lines, before anything of it is known but its address.
-  @inline(__always)
-  func prefetch() {
-    var line = 0
-    while line < 768 {
-      cadastre_prefetch(base + line)
-      line &+= 64
-    }
-  }
 }
 
 extension RouteIndex.Node {
   /// Room for `capacity` keys and `variableCapacity` bytes, with no keys yet.
   static func allocate(
-    level: Int, capacity: Int, headsPerKey: Int, variableCapacity: Int, birth: UInt64
+    in store: IndexStore, level: Int, capacity: Int, headsPerKey: Int, variableCapacity: Int,
+    birth: UInt64
   ) -> RouteIndex.Node {
     let ends = Offset.heads + capacity * headsPerKey * 8
     let children = (ends + capacity * 4 + 7) & ~7
     let variable = children + (level > 0 ? (capacity + 1) * 8 : 0)
-    let byteCount = (variable + variableCapacity + RouteIndex.payloadPadding + 15) & ~15
-    let base = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 16)
+    let byteCount = NodeSlabs.blockSize(
+      for: variable + variableCapacity + RouteIndex.payloadPadding)
+    let base = store.allocate(blockSize: byteCount).base
     base.storeBytes(of: birth, toByteOffset: Offset.birth, as: UInt64.self)
     base.storeBytes(of: 0, toByteOffset: Offset.count, as: UInt16.self)
     base.storeBytes(of: UInt16(capacity), toByteOffset: Offset.capacity, as: UInt16.self)
@@ -201,8 +224,9 @@ extension RouteIndex.Node {
     base.storeBytes(of: UInt32(variable), toByteOffset: Offset.variable, as: UInt32.self)
     (base + Offset.heads).bindMemory(to: UInt64.self, capacity: capacity * headsPerKey)
     (base + ends).bindMemory(to: UInt16.self, capacity: capacity * 2)
+    precondition(UInt(bitPattern: base) & 63 == 0, "nodes are aligned to cache lines")
     if level > 0 {
-      (base + children).bindMemory(to: UnsafeMutableRawPointer.self, capacity: capacity + 1)
+      (base + children).bindMemory(to: UInt.self, capacity: capacity + 1)
     }
     return RouteIndex.Node(base: base)
   }
@@ -218,12 +242,10 @@ extension RouteIndex.Node {
   }
 
   func setChild(_ child: RouteIndex.Node, at position: Int) {
-    children[position] = child.base
+    children[position] = child.childWord
   }
 
   func setBirth(_ birth: UInt64) {
     base.storeBytes(of: birth, toByteOffset: Offset.birth, as: UInt64.self)
   }
-
-  func deallocate() { base.deallocate() }
 }

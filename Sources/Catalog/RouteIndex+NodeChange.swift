@@ -25,14 +25,13 @@ extension RouteIndex.Node {
   func insert(suffix: UnsafeRawBufferPointer, child: RouteIndex.Node, at position: Int) {
     let children = children
     (children + position + 2).update(from: children + position + 1, count: count - position)
-    children[position + 1] = child.base
+    children[position + 1] = child.childWord
     insertKey(suffix: suffix, payloadLength: 0, at: position)
   }
 
   private func insertKey(suffix: UnsafeRawBufferPointer, payloadLength: Int, at position: Int) {
     let count = count
     let words = headsPerKey
-    let heads = heads
     let ends = ends
     let lengths = lengths
     let tailLength = max(0, suffix.count - 8 * words)
@@ -44,8 +43,6 @@ extension RouteIndex.Node {
     if moved > 0 {
       (variable + start + added).copyMemory(from: variable + start, byteCount: moved)
     }
-    (heads + (position + 1) * words).update(
-      from: heads + position * words, count: (count - position) * words)
     (lengths + position + 1).update(from: lengths + position, count: count - position)
     var later = count
     while later > position {
@@ -54,7 +51,11 @@ extension RouteIndex.Node {
     }
 
     let needle = RouteIndex.Needle(suffix)
-    for word in 0..<words { heads[position * words + word] = needle.head(at: 8 * word) }
+    for word in 0..<words {
+      let heads = heads(word)
+      (heads + position + 1).update(from: heads + position, count: count - position)
+      heads[position] = needle.head(at: 8 * word)
+    }
     lengths[position] = UInt16(suffix.count)
     ends[position] = UInt16(start + added)
     if tailLength > 0 {
@@ -91,7 +92,9 @@ extension RouteIndex.Node {
     let variableCount = variableCount
     (variable + start).copyMemory(from: variable + end, byteCount: variableCount - end)
     let after = count - position - 1
-    (heads + position * words).update(from: heads + (position + 1) * words, count: after * words)
+    for word in 0..<words {
+      (heads(word) + position).update(from: heads(word) + position + 1, count: after)
+    }
     (lengths + position).update(from: lengths + position + 1, count: after)
     for later in position..<(count - 1) {
       ends[later] = ends[later + 1] - UInt16(end - start)
@@ -109,10 +112,9 @@ extension RouteIndex.Node {
 
 extension RouteIndex.Node {
   /// A copy for the edit with the serial `birth`, laid out exactly like this node.
-  func copied(birth: UInt64) -> RouteIndex.Node {
+  func copied(in store: IndexStore, birth: UInt64) -> RouteIndex.Node {
     let size = byteCount
-    let copy = RouteIndex.Node(
-      base: UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 16))
+    let copy = store.allocate(blockSize: size)
     copy.base.copyMemory(from: base, byteCount: size)
     copy.setBirth(birth)
     return copy
@@ -121,7 +123,7 @@ extension RouteIndex.Node {
   /// A copy with room for one more entry, and for some that may follow it, though not for more than
   /// the `limit` of keys in a node of this level.
   func copied(
-    birth: UInt64, limit: Int, suffixLength: Int, payloadLength: Int
+    in store: IndexStore, birth: UInt64, limit: Int, suffixLength: Int, payloadLength: Int
   ) -> RouteIndex.Node {
     let count = count
     let words = suffixLength > 8 ? 2 : headsPerKey
@@ -131,7 +133,7 @@ extension RouteIndex.Node {
     let bytes =
       variableCount + added + (slots - count) * (added + variableCount / max(count, 1)) / 2
     let copy = RouteIndex.Node.allocate(
-      level: level, capacity: slots, headsPerKey: words,
+      in: store, level: level, capacity: slots, headsPerKey: words,
       variableCapacity: min(bytes, max(RouteIndex.Node.variableLimit, variableCount + added)),
       birth: birth)
     copyContents(to: copy)
@@ -142,14 +144,12 @@ extension RouteIndex.Node {
   /// heads a key.
   private func copyContents(to copy: RouteIndex.Node) {
     let count = count
-    if headsPerKey == copy.headsPerKey {
-      copy.heads.update(from: heads, count: count * headsPerKey)
-    } else {
+    copy.heads(0).update(from: heads(0), count: count)
+    if headsPerKey == 2 {
+      copy.heads(1).update(from: heads(1), count: count)
+    } else if copy.headsPerKey == 2 {
       // With one head a key nothing of any key lies past it.
-      for position in 0..<count {
-        copy.heads[2 * position] = heads[position]
-        copy.heads[2 * position + 1] = 0
-      }
+      copy.heads(1).update(repeating: 0, count: count)
     }
     copy.ends.update(from: ends, count: count)
     copy.lengths.update(from: lengths, count: count)

@@ -73,8 +73,8 @@ extension RouteIndex {
     ///
     /// - Precondition: `range` is not empty, and the children, if any, are one more.
     func makeNode(
-      level: Int, range: Range<Int>, children: Range<Int>, prefixLength: Int, spare: Int,
-      birth: UInt64
+      in store: IndexStore, level: Int, range: Range<Int>, children: Range<Int>,
+      prefixLength: Int, spare: Int, birth: UInt64
     ) -> Node {
       precondition(!range.isEmpty && (level == 0 || children.count == range.count + 1))
       let longest = range.reduce(0) { max($0, items[$1].key.count - prefixLength) }
@@ -84,7 +84,7 @@ extension RouteIndex {
           + items[position].payload.count
       }
       let node = Node.allocate(
-        level: level, capacity: range.count + spare, headsPerKey: words,
+        in: store, level: level, capacity: range.count + spare, headsPerKey: words,
         variableCapacity: variableCount + spare * (variableCount - prefixLength) / range.count,
         birth: birth)
       bytes.withUnsafeBytes { all in
@@ -97,7 +97,7 @@ extension RouteIndex {
         for (position, item) in items[range].enumerated() {
           let suffix = Needle(slice(item.key.lowerBound + prefixLength..<item.key.upperBound))
           for word in 0..<words {
-            node.heads[position * words + word] = suffix.head(at: 8 * word)
+            node.heads(word)[position] = suffix.head(at: 8 * word)
           }
           let tail = suffix.suffix(from: min(suffix.count, 8 * words))
           let payload = slice(item.payload)

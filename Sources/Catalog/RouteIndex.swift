@@ -85,8 +85,7 @@ extension RouteIndex {
     let needle = Needle(key)
     var node = root
     while node.level > 0 {
-      node = node.child(at: node.countOfKeys(atOrBefore: needle))
-      node.prefetch()
+      node = node.prefetchedChild(at: node.countOfKeys(atOrBefore: needle))
     }
     let rank = node.countOfKeys(atOrBefore: needle)
     if rank > 0 { return try body(Entry(node: node, position: rank - 1)) }
@@ -103,8 +102,7 @@ extension RouteIndex {
     let needle = Needle(key)
     var node = root
     while node.level > 0 {
-      node = node.child(at: node.countOfKeys(atOrBefore: needle))
-      node.prefetch()
+      node = node.prefetchedChild(at: node.countOfKeys(atOrBefore: needle))
     }
     let rank = node.countOfKeys(atOrBefore: needle)
     guard rank > 0, node.key(at: rank - 1, equals: needle) else { return try body(nil) }
@@ -134,8 +132,7 @@ extension RouteIndex {
       let rank = node.countOfKeys(atOrBefore: needle)
       if rank > 0 { before = node.child(at: rank - 1) }
       if rank < node.count { after = node.child(at: rank + 1) }
-      node = node.child(at: rank)
-      node.prefetch()
+      node = node.prefetchedChild(at: rank)
     }
     let rank = node.countOfKeys(atOrBefore: needle)
     return (

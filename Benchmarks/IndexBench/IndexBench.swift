@@ -1,0 +1,103 @@
+import Catalog
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
+/// Measures the route table at its full size and prints a line of JSON for each figure.
+@main
+struct IndexBench {
+  private var keyPath: String?
+  private var outputFolder: String?
+  private var count = 1_000_000
+  private var lookupCount = 1_000_000
+  private var seed: UInt64 = 1
+  private var only: [String] = []
+
+  static let usage = """
+    usage: index-bench [--routes N] [--lookups N] [--seed S] 
+             [--only NAMES] [--keys FILE] [--write FOLDER]
+
+      --only NAMES    of lookup, memory, split, batch, retain, churn, with commas between them
+      --keys FILE     routes start at the keys of this file, not at made ones
+      --write FOLDER  write keys.bin and lookups.bin there, for Benchmarks/rust/btreemap.rs
+
+    A file holds keys one behind the other, each behind its length: four bytes, little-endian.
+    """
+
+  static func main() {
+    do {
+      var bench = IndexBench()
+      try bench.parse()
+      try bench.run()
+    } catch {
+      print("index-bench: \(error)\n\(usage)")
+      exit(1)
+    }
+  }
+
+  private mutating func parse() throws(BenchError) {
+    var arguments = CommandLine.arguments.dropFirst()
+    while let option = arguments.popFirst() {
+      guard let value = arguments.popFirst() else { throw .usage(option) }
+      switch option {
+      case "--routes": count = Int(value) ?? count
+      case "--lookups": lookupCount = Int(value) ?? lookupCount
+      case "--seed": seed = UInt64(value) ?? seed
+      case "--keys": keyPath = value
+      case "--write": outputFolder = value
+      case "--only": only = value.split(separator: ",").map(String.init)
+      default: throw .usage(option)
+      }
+    }
+  }
+
+  private func runs(_ name: String) -> Bool { only.isEmpty || only.contains(name) }
+
+  private func run() throws {
+    var random = Generator(seed: seed)
+    let starts = try sortedStarts(&random)
+    var lookups = KeyFile()
+    for _ in 0..<lookupCount {
+      // Made keys are looked up like made ones; a file's are looked up themselves.
+      let chosen = Int(random.next() % UInt64(starts.count))
+      lookups.append(keyPath == nil ? random.key() : starts[chosen])
+    }
+    if let outputFolder {
+      var keys = KeyFile()
+      for key in starts { keys.append(key) }
+      try keys.write(to: outputFolder + "/keys.bin")
+      try lookups.write(to: outputFolder + "/lookups.bin")
+    }
+
+    var bench = TableBench(starts: starts, lookups: lookups, random: random)
+    if runs("lookup") { bench.lookUp("lookup") }
+    if runs("memory") { bench.measureMemory("memory") }
+    if runs("split") { try bench.splitOneByOne() }
+    if runs("batch") { try bench.splitInBatches(name: "batch_split_1000", batches: 100) }
+    if runs("retain") { try bench.retainVersions() }
+    if runs("churn") {
+      try bench.splitInBatches(name: "million_splits", batches: count / 1_000)
+      bench.lookUp("lookup_after_splits")
+      bench.measureMemory("memory_after_splits")
+    }
+  }
+
+  private func sortedStarts(_ random: inout Generator) throws(BenchError) -> [[UInt8]] {
+    var keys: [[UInt8]] = []
+    if let keyPath {
+      let file = try KeyFile.read(keyPath)
+      keys = (0..<file.count).map(file.key)
+    } else {
+      keys = (0..<count).map { _ in random.key() }
+    }
+    keys.sort { left, right in
+      left.withUnsafeBytes { left in right.withUnsafeBytes { left.isOrdered(before: $0) } }
+    }
+    var unique: [[UInt8]] = [[]]
+    for key in keys where key != unique[unique.count - 1] { unique.append(key) }
+    return unique
+  }
+}

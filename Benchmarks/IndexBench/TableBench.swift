@@ -1,0 +1,181 @@
+import Catalog
+
+/// A table of routes that start at given keys, and what is measured of it.
+struct TableBench {
+  private var table: RouteTable
+  private let lookups: KeyFile
+  private var random: Generator
+  private let overhead = clockOverhead()
+  private var clock: UInt64 = 0
+
+  init(starts: [[UInt8]], lookups: KeyFile, random: Generator) {
+    self.lookups = lookups
+    self.random = random
+    let residentBefore = residentBytes()
+    let begin = nanoseconds()
+    let routes = starts.indices.lazy.map { index in
+      Route(
+        id: RouteID(UInt64(index + 1)),
+        span: KeySpan(
+          unchecked: Key(unchecked: starts[index]),
+          index + 1 < starts.count ? Key(unchecked: starts[index + 1]) : nil),
+        group: GroupID(UInt64(index % 1_000 + 1)), version: CatalogVersion(1),
+        changedAt: Self.time(1))
+    }
+    do {
+      table = try RouteTable(
+        version: CatalogVersion(1), nextRouteID: RouteID(UInt64(starts.count + 1)), routes: routes)
+    } catch {
+      preconditionFailure("the keys do not tile the keyspace: \(error)")
+    }
+    let elapsed = nanoseconds() - begin
+    report(
+      "build",
+      "\"routes\":\(table.count),\"ms\":\(elapsed / 1_000_000),"
+        + "\"resident_bytes\":\(residentBytes() - residentBefore)")
+  }
+
+  private static func time(_ step: UInt64) -> HybridTimestamp {
+    HybridTimestamp(milliseconds: 1_785_312_000_000 + step)
+  }
+
+  /// Random lookups of a key's owner: one by one, then the mean of a whole pass.
+  func lookUp(_ name: String) {
+    var samples = Samples(capacity: lookups.count, overhead: overhead)
+    var checksum: UInt64 = 0
+    var elapsed = UInt64.max
+    var processor = UInt64.max
+    lookups.bytes.withUnsafeBytes { bytes in
+      for _ in 0..<3 {
+        checksum = 0
+        let begin = nanoseconds()
+        let processorBegin = processorNanoseconds()
+        for range in lookups.ranges {
+          let owner = table.owner(of: UnsafeRawBufferPointer(rebasing: bytes[range]))
+          checksum &+= owner?.route.rawValue ?? 0
+        }
+        processor = min(processor, processorNanoseconds() - processorBegin)
+        elapsed = min(elapsed, nanoseconds() - begin)
+      }
+      for range in lookups.ranges {
+        let start = nanoseconds()
+        let owner = table.owner(of: UnsafeRawBufferPointer(rebasing: bytes[range]))
+        samples.append(from: start, to: nanoseconds())
+        checksum &+= owner?.route.rawValue ?? 0
+      }
+    }
+    report(
+      name,
+      "\"routes\":\(table.count),\"mean_ns\":\(decimal(Double(elapsed) / Double(lookups.count))),"
+        + "\"mean_cpu_ns\":\(decimal(Double(processor) / Double(lookups.count))),"
+        + "\(samples.fields()),\"checksum\":\(checksum)")
+  }
+
+  /// What the nodes of all indexes take.
+  func measureMemory(_ name: String) {
+    table.store.reclaim(limit: .max)
+    let (byStart, byID, byGroup) = table.nodeByteCounts
+    report(
+      name,
+      "\"routes\":\(table.count),\"bytes\":\(table.store.nodeByteCount),"
+        + "\"by_start\":\(byStart),\"by_id\":\(byID),\"by_group\":\(byGroup),"
+        + "\"nodes\":\(table.store.nodeCount),\"mapped\":\(table.store.mappedByteCount)")
+  }
+
+  private struct Split {
+    var route: RouteID
+    var start: Key
+    var boundary: Key
+  }
+
+  /// Splits at fresh keys, each in a route of its own.
+  private mutating func draw(_ count: Int) -> [Split] {
+    var taken: Set<RouteID> = []
+    var splits: [Split] = []
+    while splits.count < count {
+      let boundary = Key(unchecked: random.key())
+      guard let route = table.route(containing: boundary), route.span.lower != boundary,
+        taken.insert(route.id).inserted
+      else { continue }
+      splits.append(Split(route: route.id, start: route.span.lower, boundary: boundary))
+    }
+    return splits
+  }
+
+  private mutating func apply(_ splits: ArraySlice<Split>) throws(RouteTableError) {
+    clock += 1
+    var id = table.nextRouteID
+    try table.edit(version: table.version.next, time: Self.time(clock)) {
+      editor throws(RouteTableError) in
+      for split in splits {
+        try editor.split(
+          route: split.route, start: split.start, boundary: split.boundary, newRoute: id)
+        id = id.next
+      }
+    }
+  }
+
+  /// Single splits, each a version of its own: all three indexes and the digest.
+  mutating func splitOneByOne() throws(RouteTableError) {
+    let splits = draw(300_000)
+    var samples = Samples(capacity: splits.count, overhead: overhead)
+    let begin = nanoseconds()
+    let processorBegin = processorNanoseconds()
+    for index in splits.indices {
+      let start = nanoseconds()
+      try apply(splits[index...index])
+      samples.append(from: start, to: nanoseconds())
+    }
+    let processor = processorNanoseconds() - processorBegin
+    let elapsed = nanoseconds() - begin
+    report(
+      "split",
+      "\"mean_ns\":\(decimal(Double(elapsed) / Double(splits.count))),"
+        + "\"mean_cpu_ns\":\(decimal(Double(processor) / Double(splits.count))),"
+        + samples.fields())
+  }
+
+  /// Batches of 1,000 splits, each batch one version.
+  mutating func splitInBatches(name: String, batches: Int) throws(RouteTableError) {
+    var samples = Samples(capacity: batches, overhead: overhead)
+    var elapsed: UInt64 = 0
+    var processor: UInt64 = 0
+    for _ in 0..<batches {
+      let splits = draw(1_000)
+      let start = nanoseconds()
+      let processorStart = processorNanoseconds()
+      try apply(splits[...])
+      processor += processorNanoseconds() - processorStart
+      let end = nanoseconds()
+      samples.append(from: start, to: end)
+      elapsed += end - start
+    }
+    report(
+      name,
+      "\"splits\":\(batches * 1_000),"
+        + "\"mean_ns_per_split\":\(decimal(Double(elapsed) / Double(batches * 1_000))),"
+        + "\"mean_cpu_ns_per_split\":\(decimal(Double(processor) / Double(batches * 1_000))),"
+        + samples.fields())
+  }
+
+  /// What 1,024 versions, one split each, hold beyond the newest.
+  mutating func retainVersions() throws(RouteTableError) {
+    table.store.reclaim(limit: .max)
+    let splits = draw(1_024)
+    var versions: [RouteTable] = []
+    for index in splits.indices {
+      versions.append(table)
+      try apply(splits[index...index])
+    }
+    table.store.reclaim(limit: .max)
+    let with = table.store.nodeByteCount
+    let begin = nanoseconds()
+    versions.removeAll()
+    table.store.reclaim(limit: .max)
+    let elapsed = nanoseconds() - begin
+    report(
+      "retained_versions",
+      "\"versions\":1024,\"bytes\":\(with - table.store.nodeByteCount),"
+        + "\"reclaim_us\":\(elapsed / 1_000)")
+  }
+}

@@ -1,0 +1,135 @@
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import Catalog
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+@Suite struct RouteIndexConcurrencyTests {
+  /// Readers take the newest version over and over, look around in it and drop it, while a writer
+  /// makes new ones and another thread frees what nobody can see. Each version maps every key to
+  /// the same number, so a reader that sees parts of two versions, or freed memory, notices.
+  @Test(arguments: testSeeds(count: 2))
+  func readersSeeOneVersionEach(seed: UInt64) {
+    let store = IndexStore(fanOut: 4)
+    let newest = Mutex(Self.version(of: RouteIndex(in: store), number: 0, seed: seed))
+    let isDone = Atomic<Bool>(false)
+    let seen = Atomic<Int>(0)
+
+    let writer = TestThread {
+      for number in UInt64(1)...400 {
+        let next = Self.version(of: newest.withLock { $0 }, number: number, seed: seed &+ number)
+        newest.withLock { $0 = next }
+      }
+      isDone.store(true, ordering: .releasing)
+    }
+    let reclaimer = TestThread {
+      while !isDone.load(ordering: .acquiring) { store.reclaim(limit: 16) }
+    }
+    let readers = (0..<3).map { reader in
+      TestThread {
+        var random = SeededGenerator(seed: seed &* 31 &+ UInt64(reader))
+        while !isDone.load(ordering: .acquiring) {
+          let index = newest.withLock { $0 }
+          Self.check(index, &random)
+          seen.wrappingAdd(1, ordering: .relaxed)
+        }
+      }
+    }
+    writer.join()
+    reclaimer.join()
+    for reader in readers { reader.join() }
+    #expect(seen.load(ordering: .relaxed) > 0)
+
+    let last = newest.withLock { $0 }
+    last.checkInvariants()
+    store.reclaim(limit: .max)
+    #expect(store.nodeCount == last.reachableNodes().count, "seed \(seed)")
+  }
+
+  /// Two threads make versions from the same one, each its own line.
+  @Test func linesOfVersionsGrowSideBySide() {
+    let store = IndexStore(fanOut: 4)
+    let base = Self.version(of: RouteIndex(in: store), number: 0, seed: 1)
+    let threads = (0..<2).map { line in
+      TestThread {
+        var index = base
+        for number in UInt64(1)...200 {
+          index = Self.version(of: index, number: number, seed: number &* 7 &+ UInt64(line))
+        }
+        var random = SeededGenerator(seed: 1)
+        Self.check(index, &random)
+      }
+    }
+    for thread in threads { thread.join() }
+    base.checkInvariants()
+    store.reclaim(limit: .max)
+    #expect(store.nodeCount == base.reachableNodes().count)
+  }
+
+  /// The next version: all keys that stay, and some new ones, mapped to `number`.
+  private static func version(of base: RouteIndex, number: UInt64, seed: UInt64) -> RouteIndex {
+    var random = SeededGenerator(seed: seed)
+    var next = base
+    let payload = withUnsafeBytes(of: number, Array.init)
+    next.edit { editor in
+      for key in base.allEntries.map(\.key) {
+        if random.oneIn(6) { editor.remove(key) } else { editor.upsert(key, payload) }
+      }
+      for _ in 0..<8 { editor.upsert(KeyShape.shared.draw(&random), payload) }
+    }
+    return next
+  }
+
+  private static func check(_ index: RouteIndex, _ random: inout SeededGenerator) {
+    var numbers: Set<[UInt8]> = []
+    for _ in 0..<20 {
+      KeyShape.shared.draw(&random).withUnsafeBytes { key in
+        index.withEntry(atOrBefore: key) { entry in
+          if let entry { numbers.insert(Array(entry.payload)) }
+        }
+      }
+    }
+    var cursor = RouteIndex.Cursor(index)
+    cursor.seekToFirst()
+    var count = 0
+    while let entry = cursor.entry {
+      numbers.insert(Array(entry.payload))
+      count += 1
+      cursor.moveToNext()
+    }
+    precondition(count == index.count && numbers.count == 1, "a version is one version")
+  }
+}
+
+/// A thread of the system's, as a store's writer is one: tasks would share too few.
+private final class TestThread: Sendable {
+  private let thread: pthread_t
+
+  init(_ body: @escaping @Sendable () -> Void) {
+    let box = Unmanaged.passRetained(Box(body))
+    var thread = pthread_t()
+    let result = pthread_create(
+      &thread, nil,
+      { argument in
+        argument.map { Unmanaged<Box>.fromOpaque($0).takeRetainedValue().body() }
+        return nil
+      }, box.toOpaque())
+    precondition(result == 0, "a thread starts")
+    self.thread = thread
+  }
+
+  func join() { pthread_join(thread, nil) }
+
+  private final class Box: Sendable {
+    let body: @Sendable () -> Void
+    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+  }
+}
