@@ -69,7 +69,7 @@ struct LogBench {
       try log.install(base: maker.state)
       let batches = try (0..<commits).map { _ in try maker.splits(count: batch) }
       var times = Latencies()
-      let start = now()
+      let start = Start()
       for entries in batches {
         let before = now()
         try log.append(entries)
@@ -77,7 +77,7 @@ struct LogBench {
       }
       report(
         "log.append", ["batch": batch, "commits": commits], count: batch * commits,
-        unit: "records", nanoseconds: now() - start, times)
+        unit: "records", since: start, times)
       for entry in batches.joined() {
         withUnsafeBytes(of: UInt32(entry.bytes.count).littleEndian) { kept += $0 }
         kept += entry.bytes
@@ -95,11 +95,11 @@ struct LogBench {
     for (clients, commands) in [(1, 2_000), (16, 20_000), (256, 100_000), (1_024, 200_000)] {
       let run = ClientRun(store: store, first: number, count: commands)
       number += commands
-      let start = now()
+      let start = Start()
       let times = run.run(clients: clients)
       report(
         "store.submit", ["clients": clients], count: commands, unit: "commands",
-        nanoseconds: now() - start, times)
+        since: start, times)
     }
     store.close()
   }
@@ -117,31 +117,31 @@ struct LogBench {
         try log.append(try (0..<count).map { _ in try maker.split(count: perEntry) })
       }
       var bootstrap = try log.start()
-      let start = now()
+      let start = Start()
       try Replayer(log).replay(onto: &bootstrap, through: LogPosition(1))
       report(
         "replay.bootstrap", ["routes": routeCount], count: routeCount, unit: "routes",
-        nanoseconds: now() - start, nil)
+        since: start, nil)
       for _ in 0..<3 {
         var state = bootstrap
-        let start = now()
+        let start = Start()
         try Replayer(log).replay(onto: &state)
         report(
           "replay", ["entries": entries, "events": label], count: entries * perEntry,
-          unit: "events", nanoseconds: now() - start, nil)
+          unit: "events", since: start, nil)
         guard state.digest == maker.state.digest else { throw UsageError(argument: "digest") }
       }
       let target = try EventLog.create(folder: path + "-mirror", catalog: EntryMaker.catalog)
-      let rebuildStart = now()
+      let rebuildStart = Start()
       try Replayer(log).rebuild(target)
       report(
         "rebuild", ["entries": entries, "events": label, "routes": routeCount],
-        count: entries * perEntry, unit: "events", nanoseconds: now() - rebuildStart, nil)
-      let verifyStart = now()
+        count: entries * perEntry, unit: "events", since: rebuildStart, nil)
+      let verifyStart = Start()
       _ = try Verifier(log).verify()
       report(
         "verify", ["entries": entries, "events": label, "routes": routeCount],
-        count: entries * perEntry, unit: "events", nanoseconds: now() - verifyStart, nil)
+        count: entries * perEntry, unit: "events", since: verifyStart, nil)
     }
   }
 }

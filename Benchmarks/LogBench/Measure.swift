@@ -7,6 +7,22 @@ func now() -> UInt64 {
   return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
 }
 
+/// Nanoseconds of processor time that this process has taken.
+func cpu() -> UInt64 {
+  var time = timespec()
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
+  return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+}
+
+/// Since when something is measured.
+struct Start {
+  private let wall = now()
+  private let processor = cpu()
+
+  /// Nanoseconds that went by, and of processor time.
+  var elapsed: (wall: UInt64, processor: UInt64) { (now() - wall, cpu() - processor) }
+}
+
 let wallMilliseconds: @Sendable () -> UInt64 = {
   var time = timespec()
   clock_gettime(CLOCK_REALTIME, &time)
@@ -30,8 +46,9 @@ struct Latencies: Sendable {
 /// Prints a figure as a line of JSON.
 func report(
   _ name: String, _ facts: KeyValuePairs<String, Any>, count: Int, unit: String,
-  nanoseconds: UInt64, _ latencies: Latencies?
+  since start: Start, _ latencies: Latencies?
 ) {
+  let (nanoseconds, processor) = start.elapsed
   var line = "{\"bench\": \"\(name)\""
   for (key, value) in facts {
     line += value is String ? ", \"\(key)\": \"\(value)\"" : ", \"\(key)\": \(value)"
@@ -39,6 +56,8 @@ func report(
   let perSecond = Double(count) / Double(nanoseconds) * 1_000_000_000
   line += ", \"\(unit)\": \(count), \"seconds\": \(rounded(Double(nanoseconds) / 1e9))"
   line += ", \"\(unit)_per_second\": \(Int(perSecond))"
+  // Of all threads: on a busy machine the better measure.
+  line += ", \"cpu_ns_each\": \(processor / UInt64(max(1, count)))"
   if let latencies {
     line += ", \"p50_us\": \(rounded(latencies.quantile(0.5)))"
     line += ", \"p99_us\": \(rounded(latencies.quantile(0.99)))"
