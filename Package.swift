@@ -104,6 +104,7 @@ if !coreOnly {
       name: "NodeTests",
       dependencies: [
         "Node", "Replay", "StateMachines", "Catalog", "TestSupport",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "GRPCCore", package: "grpc-swift-2"),
         .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
         .product(name: "Logging", package: "swift-log"),

@@ -85,7 +85,7 @@ struct Cadastre: AsyncParsableCommand {
     if wantsJSON {
       StandardStream.error.writeLine(problem.json.description)
     } else {
-      StandardStream.error.write(problem.text)
+      StandardStream.error.write(problem.text(style: StandardStream.error.style))
       StandardStream.error.flush()
     }
     Foundation.exit(problem.status.rawValue)

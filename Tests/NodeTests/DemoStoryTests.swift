@@ -165,7 +165,7 @@ private final class Story {
       [
         "serve", "--log", log(name), "--region", region, "--listen", "127.0.0.1:0",
         "--address-file",
-        addressFile.path,
+        addressFile.path, "--patience", "20s",
       ] + (leader.map { ["--follow", $0.address] } ?? []))
     for _ in 0..<600 {
       if let address = try? String(contentsOf: addressFile, encoding: .utf8),

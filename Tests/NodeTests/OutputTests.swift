@@ -48,7 +48,7 @@ import Testing
     let problem = Problem(
       .refused, code: "stale-version", "it changed", help: "look again",
       details: [("version", .number(9))])
-    #expect(problem.text == "error: it changed\nhelp: look again\n")
+    #expect(problem.text() == "error: it changed\nhelp: look again\n")
     #expect(
       problem.json.description == """
         {"error":{"code":"stale-version","message":"it changed","help":"look again",\

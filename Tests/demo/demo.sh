@@ -24,7 +24,15 @@ if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then bold=$'\e[1m' faint=$'\e[2m' plain=$
 chapter() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
 say() { printf '  %s\n' "$*"; }
 # Shows a command as one would type it, then runs it.
-show() { printf '  %s$ cadastre %s%s\n' "$faint" "${*//$work\//}" "$plain"; "$cadastre" "$@" | sed 's/^/    /'; }
+show() {
+  local word line=cadastre
+  for word in "$@"; do
+    word=${word//$work\//} word=${word//$root\//}
+    case $word in *' '*) line+=" \"$word\"" ;; *) line+=" $word" ;; esac
+  done
+  printf '  %s$ %s%s\n' "$faint" "$line" "$plain"
+  "$cadastre" "$@" | sed 's/^/    /'
+}
 fail() { printf '\nFAILED: %s\n' "$*" >&2; for log in "$work"/*.err; do [ -s "$log" ] && { echo "--- ${log##*/}"; tail -5 "$log"; } >&2; done; exit 1; }
 check() { [ "$2" = "$3" ] || fail "$1: expected $3, got $2"; say "✓ $1: $2"; }
 
@@ -71,7 +79,7 @@ per_second() { awk -v n="$1" -v s="$2" 'BEGIN { printf "%.0f", n / s }'; }
 serve() {
   local name=$1; shift
   rm -f "$work/$name.address"
-  "$cadastre" serve --log "$work/$name" --listen 127.0.0.1:0 --address-file "$work/$name.address" "$@" \
+  "$cadastre" serve --log "$work/$name" --listen 127.0.0.1:0 --address-file "$work/$name.address" --patience 20s "$@" \
     >"$work/$name.out" 2>"$work/$name.err" &
   process[$name]=$!
   for _ in $(seq 300); do
@@ -130,15 +138,18 @@ say "$splits splits in $seconds s, each batch one process, one entry and one syn
 check "asked again, a batch finds itself done" \
   "$("$cadastre" split --from-file "$work/split.0" --json --server "$at_tokyo" | field outcome)" already-done
 
-started=$(now)
+# Half of each batch goes back into the routes that it was split from.
 for ((n = 0; n < batches; n++)); do
-  # Half of each batch goes back into the routes that it was split from.
   made=$(json "' '.join('--id %d' % i for i in d['new_routes'][::2])" <"$work/split.$n.json")
   # shellcheck disable=SC2086 # the ids are words
-  pairs=$("$cadastre" routes $made --json --server "$at_leader" \
-    | json "' '.join('%d %d' % (r['parent'], r['id']) for r in d['routes'])")
-  # shellcheck disable=SC2086
-  "$cadastre" merge $pairs --actor demo --reason "demo: batch $n" --json --server "$at_tokyo" >"$work/merge.$n.json"
+  "$cadastre" routes $made --json --server "$at_leader" \
+    | json "' '.join('%d %d' % (r['parent'], r['id']) for r in d['routes'])" >"$work/pairs.$n"
+done
+started=$(now)
+for ((n = 0; n < batches; n++)); do
+  # shellcheck disable=SC2046
+  "$cadastre" merge $(<"$work/pairs.$n") --actor demo --reason "demo: batch $n" --json \
+    --server "$at_tokyo" >"$work/merge.$n.json"
 done
 say "$((splits / 2)) merges in $(since "$started") s, sent to Tokyo, which forwards them to the leader"
 check "version after $batches + $batches batches" "$(version "$at_leader")" $last

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Catalog
+import Foundation
 import Replay
 import StateMachines
 
@@ -26,6 +27,13 @@ struct ReplayCommand: AsyncParsableCommand {
   var into: String?
 
   @OptionGroup var output: OutputOptions
+
+  func validate() throws {
+    func resolved(_ path: String) -> URL { URL(filePath: path).resolvingSymlinksInPath() }
+    if let into, resolved(into) == resolved(from) {
+      throw ValidationError("--from and --into name the same folder")
+    }
+  }
 
   func run() async throws {
     let start = NodeClock.system.now()

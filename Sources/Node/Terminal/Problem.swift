@@ -22,11 +22,11 @@ package struct Problem: Error, Sendable {
   }
 
   /// The lines for people: `error: …` and, where there is a remedy, `help: …`.
-  package var text: String {
-    "error: \(message)\n" + (help.map { "help: \($0)\n" } ?? "")
+  package func text(style: TerminalStyle = .plain) -> String {
+    style.red("error:") + " \(message)\n" + (help.map { style.bold("help:") + " \($0)\n" } ?? "")
   }
 
-  /// The document that `--json` writes to standard error instead of ``text``.
+  /// The document that `--json` writes to standard error instead of ``text(style:)``.
   package var json: JSON {
     var fields: [(name: String, value: JSON)] = [
       ("code", .string(code)),
