@@ -53,21 +53,24 @@ enum CrashWriter {
 
   /// Rebuilds a mirror.
   private static func mirror(_ folder: String, to target: String) throws {
-    var options = LogOptions()
-    options.initialMapSize = 64 << 10
     let source = try EventLog.open(folder: folder, mode: .readOnly)
-    let mirror: EventLog
-    do {
-      mirror = try EventLog.create(folder: target, catalog: CrashPlan.catalog, options: options)
-    } catch .logExists {
-      mirror = try EventLog.open(folder: target, mode: .readWrite, options: options)
-    }
+    let mirror = try openMirror(target)
     say("open")
     var replayer = Replayer(source)
     replayer.rebuildSliceCount = 8
     replayer.onProgress = { say("\($0.position)") }
     try replayer.rebuild(mirror)
     while true { _ = (pause(), mirror) }
+  }
+
+  private static func openMirror(_ folder: String) throws -> EventLog {
+    var options = LogOptions()
+    options.initialMapSize = 64 << 10
+    do {
+      return try EventLog.create(folder: folder, catalog: CrashPlan.catalog, options: options)
+    } catch .logExists {
+      return try EventLog.open(folder: folder, mode: .readWrite, options: options)
+    }
   }
 
   /// Replaces a learner's state over and over.
