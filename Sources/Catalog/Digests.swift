@@ -4,18 +4,20 @@ import Crypto
 package struct EntryHash: FixedBytes {
   package static let byteCount = 32
 
-  package let bytes: [UInt8]
+  private let storage: InlineBytes32
+
+  package var bytes: [UInt8] { storage.array }
 
   package init?(bytes: some Collection<UInt8>) {
-    guard bytes.count == Self.byteCount else { return nil }
-    self.bytes = Array(bytes)
+    guard let storage = InlineBytes32(bytes) else { return nil }
+    self.storage = storage
   }
 
   /// Hashes `data`. O(*n*) in its length.
   package init(of data: UnsafeRawBufferPointer) {
     var hasher = SHA256()
     hasher.update(bufferPointer: data)
-    self.bytes = hasher.finalize().withUnsafeBytes { Array($0) }
+    storage = hasher.finalize().withUnsafeBytes(InlineBytes32.init(load:))
   }
 
   /// What the first entry of a catalog's stream names as the entry before it:

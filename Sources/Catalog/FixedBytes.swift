@@ -23,11 +23,13 @@ extension FixedBytes {
 package struct CommandID: FixedBytes {
   package static let byteCount = 16
 
-  package let bytes: [UInt8]
+  private let storage: InlineBytes16
+
+  package var bytes: [UInt8] { storage.array }
 
   package init?(bytes: some Collection<UInt8>) {
-    guard bytes.count == Self.byteCount else { return nil }
-    self.bytes = Array(bytes)
+    guard let storage = InlineBytes16(bytes) else { return nil }
+    self.storage = storage
   }
 }
 
@@ -36,10 +38,12 @@ package struct CommandID: FixedBytes {
 package struct CatalogID: FixedBytes {
   package static let byteCount = 16
 
-  package let bytes: [UInt8]
+  private let storage: InlineBytes16
+
+  package var bytes: [UInt8] { storage.array }
 
   package init?(bytes: some Collection<UInt8>) {
-    guard bytes.count == Self.byteCount else { return nil }
-    self.bytes = Array(bytes)
+    guard let storage = InlineBytes16(bytes) else { return nil }
+    self.storage = storage
   }
 }

@@ -78,7 +78,7 @@ package final class CatalogStore: Sendable {
     folder = log.folder
     role = options.role
     self.log = log
-    let writer = StoreWriter(
+    let writer = try StoreWriter(
       log: log, published: Published(state, history: history), failure: failure,
       options: options, wallMilliseconds: wallMilliseconds)
     self.writer = writer

@@ -27,6 +27,7 @@ final class StoreWriter: Sendable {
   let log: EventLog
   let published: Published
   let wakeUps = WakeUps()
+  private let reclaimer: Reclaimer
   let options: StoreOptions
   private let wallMilliseconds: @Sendable () -> UInt64
   private let queue = Monitor(Queue())
@@ -38,7 +39,8 @@ final class StoreWriter: Sendable {
   init(
     log: EventLog, published: Published, failure: StoreError?, options: StoreOptions,
     wallMilliseconds: @escaping @Sendable () -> UInt64
-  ) {
+  ) throws(StoreError) {
+    reclaimer = try Reclaimer()
     self.log = log
     self.published = published
     self.failure = Mutex(failure)
@@ -102,6 +104,7 @@ final class StoreWriter: Sendable {
       }
     }
     wakeUps.finish()
+    reclaimer.close()
   }
 
   /// Where the entry of a command may be. The first to ask makes the index, O(*n*) in the size of
@@ -223,6 +226,7 @@ final class StoreWriter: Sendable {
     commandIndex.withLock { index in
       for encoded in entries { index?.insert(encoded.entry.command, at: encoded.entry.position) }
     }
+    reclaimer.wake(for: state.routes.store)
     wakeUps.wakeAll()
   }
 
