@@ -6,8 +6,7 @@ extension EventLog {
   /// a command that was decided here, by the command's id; see ``ChangeFingerprint``.
   ///
   /// - Throws: ``StoreError/gap(expected:found:)`` and ``Damage/brokenChain`` unless they continue
-  ///   the log. After ``StoreError/diskFull(folder:)`` and ``StoreError/logFull(limit:)`` the log is
-  ///   what it was; after ``StoreError/system(operation:code:message:)`` ask ``tail()``.
+  ///   the log. After any other error ``tail()`` tells what the log holds: nearly always what it did.
   /// - Complexity: O(*m* log *n*), one sync of the disk.
   package func append(
     _ entries: [EncodedEntry], fingerprints: [CommandID: ChangeFingerprint] = [:]

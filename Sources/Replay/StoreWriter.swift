@@ -231,10 +231,14 @@ final class StoreWriter: Sendable {
   }
 
   /// After a write failed: goes on when the log is as it was, and when that is not certain stops.
+  ///
+  /// LMDB writes the page that makes a transaction valid last, and behind a sync of the others. So a
+  /// write or a sync that failed before leaves the transaction before in place, and its own pages
+  /// free to be written again. When the last write itself fails, LMDB answers nothing any more.
   private func noteFailure(_ error: StoreError) {
     switch error {
     case .otherCatalog, .cancelled: return  // The caller's mistake; the log was not touched.
-    case .diskFull, .logFull, .tooManyReaders:
+    case .diskFull, .logFull, .tooManyReaders, .system:
       if let tail = try? log.tail(), tail.position == published.current.appliedThrough,
         tail.hash == published.current.lastHash
       {
@@ -242,8 +246,7 @@ final class StoreWriter: Sendable {
       }
     case .noLog, .logExists, .notALog, .newerFormat, .inUse, .openForReading, .permissionDenied,
       .readOnly, .truncated, .damaged, .needsNewerReader, .gap, .notRetained, .unproven,
-      .baseDamaged, .unusable, .system:
-      // After a failed sync nobody knows what the disk holds: only opening the log anew tells.
+      .baseDamaged, .unusable:
       break
     }
     failure.withLock { failure in

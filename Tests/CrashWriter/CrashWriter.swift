@@ -24,6 +24,8 @@ enum CrashWriter {
       try mirror(folder, to: arguments[3])
     case "install":
       try install(folder)
+    case "limited":
+      try fill(folder)
     case "hold":
       let log = try EventLog.open(folder: folder, mode: .readWrite)
       say("held")
@@ -81,6 +83,37 @@ enum CrashWriter {
       try store.installState(CrashPlan.state(routeCount: 200 + Int(size % 5) * 300))
       say("\(store.current.routes.count)")
     }
+  }
+
+  /// Writes to a file system that takes no more at some point, and then does again.
+  private static func fill(_ folder: String) throws {
+    let clock: @Sendable () -> UInt64 = { 1_785_312_000_000 }
+    // The map is not to grow: it is the commits that fail.
+    let store = try CatalogStore.create(
+      folder: folder, catalog: CrashPlan.catalog, wallMilliseconds: clock)
+    try CrashPlan.submit(CrashPlan.bootstrap, to: store) { _ in }
+    signal(SIGXFSZ, SIG_IGN)
+    var limit = rlimit(rlim_cur: 300 << 10, rlim_max: rlim_t.max)
+    let resource = __rlimit_resource_t(RLIMIT_FSIZE.rawValue)
+    guard setrlimit(resource, &limit) == 0 else { throw UsageError() }
+    var number: UInt64 = 0
+    do {
+      while number < 100_000 {
+        try CrashPlan.submit(
+          CrashPlan.command(seed: 1, thread: 0, number: number), to: store
+        ) { _ in }
+        number += 1
+      }
+    } catch CommandFailure.storage {
+      let last = store.current.appliedThrough
+      say("full \(number) \(last) \(store.condition == nil)")
+    }
+    limit.rlim_cur = rlim_t.max
+    guard setrlimit(resource, &limit) == 0 else { throw UsageError() }
+    try CrashPlan.submit(
+      CrashPlan.command(seed: 1, thread: 0, number: number), to: store
+    ) { receipt in say("again \(receipt.outcome) \(receipt.position)") }
+    store.close()
   }
 
   private static func openStore(_ folder: String, _ role: StoreRole) throws -> CatalogStore {

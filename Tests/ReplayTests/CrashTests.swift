@@ -210,4 +210,54 @@ import Testing
     process.waitUntilExit()
     _ = try EventLog.open(folder: folder.path, mode: .readWrite)
   }
+
+  @Test func aFullDiskRefusesAndIsForgotten() throws {
+    let folder = TemporaryFolder()
+    let process = Process()
+    process.executableURL = CrashTests.program
+    process.arguments = ["limited", folder.path]
+    let output = Pipe()
+    process.standardOutput = output
+    try process.run()
+    let data = try output.fileHandleForReading.readToEnd() ?? Data()
+    process.waitUntilExit()
+    #expect(process.terminationStatus == 0)
+    let lines = String(decoding: data, as: UTF8.self).split(separator: "\n")
+    try #require(lines.count == 2, "\(lines)")
+    // The bootstrap and all that were acknowledged are there, and the store is well.
+    let accepted = UInt64(lines[0].split(separator: " ")[1]) ?? 0
+    #expect(accepted > 0)
+    #expect(lines[0] == "full \(accepted) \(accepted + 1) true")
+    #expect(lines[1] == "again appended \(accepted + 2)")
+    let log = try #require(try reader(of: folder.path))
+    #expect(try Verifier(log).verify().entryCount == accepted + 2)
+  }
+
+  @Test func aReaderFollowsAMapThatAnotherProcessGrows() throws {
+    let folder = TemporaryFolder()
+    let process = Process()
+    process.executableURL = CrashTests.program
+    process.arguments = ["write", folder.path, "1", "4"]
+    let output = Pipe()
+    process.standardOutput = output
+    try process.run()
+    _ = output.fileHandleForReading.availableData
+    let log = try #require(try reader(of: folder.path))
+    let drain = Thread {
+      while !output.fileHandleForReading.availableData.isEmpty {}
+    }
+    drain.start()
+    let size = log.mapSize
+    var state = try log.start()
+    let deadline = Date().addingTimeInterval(20)
+    while log.mapSize == size, Date() < deadline {
+      try Replayer(log).replay(onto: &state)
+    }
+    #expect(log.mapSize > size)
+    #expect(state.appliedThrough > .zero)
+    Foundation.kill(process.processIdentifier, SIGKILL)
+    process.waitUntilExit()
+    try Replayer(log).replay(onto: &state)
+    #expect(try Verifier(log).verify().digest == state.digest)
+  }
 }

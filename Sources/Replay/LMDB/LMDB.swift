@@ -23,6 +23,8 @@ enum LMDB {
     let folder = environment.folder
     return switch code {
     case ENOSPC, EDQUOT, EFBIG: .diskFull(folder: folder)
+    // What LMDB makes of a write that was cut short, as happens when the disk fills up.
+    case EIO where isFull(folder): .diskFull(folder: folder)
     case EACCES, EPERM, EROFS: .permissionDenied(path: folder)
     case ENOENT, ENOTDIR: .noLog(folder: folder)
     case MDB_MAP_FULL: .logFull(limit: 0)  // Whoever makes the map grow knows the limit.
@@ -33,6 +35,12 @@ enum LMDB {
         operation: "\(operation) in \(folder)", code: code,
         message: String(cString: mdb_strerror(code)))
     }
+  }
+
+  private static func isFull(_ folder: String) -> Bool {
+    var status = statvfs()
+    guard statvfs(folder, &status) == 0 else { return false }
+    return UInt64(status.f_bavail) * UInt64(status.f_frsize) < 1 << 20
   }
 
   /// A key as LMDB orders it: by its bytes.
