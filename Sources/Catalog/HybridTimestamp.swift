@@ -5,6 +5,10 @@ package struct HybridTimestamp: Ordinal {
   /// The last millisecond that fits, in the year 10889.
   package static let maximumMilliseconds: UInt64 = (1 << 48) - 1
 
+  /// The start of the year 2200: a wall clock that is past it is wrong. An entry with its time would
+  /// take all later entries there, since time never goes back.
+  package static let latestPlausible = HybridTimestamp(milliseconds: 7_258_118_400_000)
+
   /// Milliseconds in the high 48 bits, the counter in the low 16.
   package let rawValue: UInt64
   package init(_ rawValue: UInt64) { self.rawValue = rawValue }

@@ -40,6 +40,8 @@ package struct CatalogVersion: Ordinal {
 /// The place of an entry in its stream. The first entry is at 1; ``zero`` is before it.
 package struct LogPosition: Ordinal {
   package static let zero = LogPosition(0)
+  /// No log gets further, so that there always is a position after one that was read.
+  package static let last = LogPosition(UInt64(Int64.max))
 
   package let rawValue: UInt64
   package init(_ rawValue: UInt64) { self.rawValue = rawValue }

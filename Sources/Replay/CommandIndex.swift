@@ -67,7 +67,8 @@ struct CommandIndex {
   }
 
   private func isRemembered(_ position: UInt64, _ last: UInt64) -> Bool {
-    position + window > last
+    // Newer ones may be known already than the last that the caller saw.
+    position > last || last - position < window
   }
 
   /// Differs from process to process, so that no caller can make ids collide.

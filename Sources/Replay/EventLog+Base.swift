@@ -89,7 +89,9 @@ extension EventLog {
   ) throws(StoreError) -> BaseHeader? {
     try transaction.value(of: LogTables.MetaKey.base, in: tables.meta) {
       (bytes) throws(StoreError) in
-      guard let header = BaseHeader(bytes) else { throw .baseDamaged("its header") }
+      guard let header = BaseHeader(bytes), header.position <= .last else {
+        throw .baseDamaged("its header")
+      }
       return header
     }
   }

@@ -153,7 +153,8 @@ extension EventLog {
   static func position(
     _ key: UnsafeRawBufferPointer, expected: LogPosition
   ) throws(StoreError) -> LogPosition {
-    guard let position = UInt64(key: key) else {
+    guard let position = UInt64(key: key), position > 0, position <= LogPosition.last.rawValue
+    else {
       throw .damaged(expected, .index("its key is no position"))
     }
     return LogPosition(position)

@@ -119,7 +119,7 @@ extension EventLog {
           }
           version = entry.version
         }
-        guard entry.position.rawValue + dedupeWindow > last else { continue }
+        guard last - entry.position.rawValue < dedupeWindow else { continue }
         let row = try transaction.value(of: entry.position.rawValue, in: tables.commands) {
           CommandRow($0)
         }

@@ -15,6 +15,10 @@ extension CatalogState {
   ) throws(Refusal) -> Proposal {
     precondition(time > lastTime, "an entry is later than the one before")
     guard case .append(let events) = try decide(command) else { return .alreadyDone }
+    // Should the log be there already, it goes on in the smallest steps, as long as there are some.
+    guard time <= max(.latestPlausible, lastTime.next), time.rawValue < .max else {
+      throw .clockWrong(time)
+    }
     let next: RouteTable
     do {
       next = try routes.folding(events, time: time)

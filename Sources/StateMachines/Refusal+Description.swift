@@ -14,6 +14,7 @@ extension Refusal {
     case .reasonTooLong: "reason_too_long"
     case .tooManyRegions: "too_many_regions"
     case .entryTooLong: "entry_too_long"
+    case .clockWrong: "clock_wrong"
     case .notEncodable: "not_encodable"
     case .staleVersion: "stale_version"
     case .versionInFuture: "version_in_future"
@@ -58,6 +59,9 @@ extension Refusal: CustomStringConvertible {
     case .entryTooLong:
       "the command takes more than the \(LogEntry.maximumByteCount) bytes of an entry: send it in "
         + "parts"
+    case .clockWrong(let time):
+      "the entry would get the time \(time), after the year 2200, and all later ones a later time: "
+        + "set the clock of the leader's machine"
     case .notEncodable(let error):
       "the command cannot be written to the log (\(error)): mend what is named there"
     case .staleVersion(let expected, let current, let newer):

@@ -26,6 +26,8 @@ package enum Refusal: Error, Hashable, Sendable {
   case tooManyRegions(count: Int, maximum: Int)
   /// The entry would be longer than ``LogEntry/maximumByteCount``.
   case entryTooLong
+  /// The entry would get this time, which the clock of whoever decides cannot rightly show.
+  case clockWrong(HybridTimestamp)
   /// What is asked for has no form in the log.
   case notEncodable(LogCodingError)
 

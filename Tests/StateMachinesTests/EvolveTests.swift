@@ -180,4 +180,28 @@ import Testing
     }
     #expect(EvolveError.impossibleHeader.recovery == .installState)
   }
+
+  /// Whatever is proposed is an entry that every replica takes: the last time there is is not.
+  @Test func noEntryGetsTheLastTime() throws {
+    func state(lastTime: UInt64) throws -> CatalogState {
+      var header = CatalogState(catalog: TestCatalog.id).header
+      header.position = LogPosition(1)
+      header.time = HybridTimestamp(lastTime)
+      return try CatalogState(restoring: header, routes: [])
+    }
+    let command = TestCatalog(empty: ()).command(
+      .bootstrap([RouteSeedRequest(start: .least, group: GroupID(1))]))
+    for (last, isRefused) in [(UInt64.max - 1, true), (.max - 2, false), (1 << 62, false)] {
+      var state = try state(lastTime: last)
+      let time = state.lastTime.following(wallMilliseconds: 1_785_312_000_000)
+      if isRefused {
+        #expect(throws: Refusal.clockWrong(time)) { try state.propose(command, time: time) }
+      } else {
+        var replica = state
+        guard case .append(let entry) = try state.propose(command, time: time) else { return }
+        try replica.evolve(entry)
+        #expect(replica.lastTime == time)
+      }
+    }
+  }
 }

@@ -25,8 +25,8 @@ extension NodeError {
         detail.newerRoutes = [Wire.Route(route)]
       case .notBootstrapped, .alreadyBootstrapped, .firstRouteNotAtLeastKey,
         .bootstrapNotAscending, .emptyBatch, .batchTooLarge, .actorTooLong, .reasonTooLong,
-        .tooManyRegions, .entryTooLong, .notEncodable, .versionInFuture, .noSuchRoute, .routeGone,
-        .routeIDsExhausted, .mergeWithItself:
+        .tooManyRegions, .entryTooLong, .clockWrong, .notEncodable, .versionInFuture, .noSuchRoute,
+        .routeGone, .routeIDsExhausted, .mergeWithItself:
         break
       }
     }
@@ -47,7 +47,7 @@ extension Refusal {
       .aborted
     case .routeIDsExhausted:
       .resourceExhausted
-    case .notBootstrapped, .alreadyBootstrapped, .versionInFuture, .routeNotActive,
+    case .notBootstrapped, .alreadyBootstrapped, .clockWrong, .versionInFuture, .routeNotActive,
       .splitKeyOutsideRoute, .notNeighbours, .differentGroups, .differentRegions:
       .failedPrecondition
     }
