@@ -60,7 +60,14 @@ extension EventLog {
   /// That `state`, which was made of the whole log, is the one after the entry that was written last;
   /// not looked at when the log has grown since.
   func checkHead(of state: CatalogState) throws(StoreError) {
-    guard let head = try writtenHead() else { return }
+    guard let head = try writtenHead() else {
+      // Every write leaves the note.
+      let last = try lastPosition()
+      guard try last < firstPosition() else {
+        throw .damaged(last, .index("the note of what was written last is missing"))
+      }
+      return
+    }
     if head.position > state.appliedThrough, try lastPosition() > state.appliedThrough { return }
     guard head.position == state.appliedThrough, head.hash == state.lastHash else {
       throw .damaged(state.appliedThrough, .notTheHead(head.hash))

@@ -4,7 +4,8 @@ import StateMachines
 extension Replayer {
   /// Makes or completes the log of a mirror from this one: proves each entry and appends it to
   /// `target`, with a sync of the disk for each slice. What `target` holds already is proven to be
-  /// the same history, and kept; a work that was broken off goes on where it stopped.
+  /// the same history, and kept; a work that was broken off goes on where it stopped. A base goes
+  /// into an empty target only.
   ///
   /// - Returns: The state after the last entry, which both logs now end with.
   /// - Throws: ``StoreError``; what was appended before is proven and stays.
@@ -19,6 +20,10 @@ extension Replayer {
     if state.appliedThrough.next < first {
       guard let base = try log.base() else {
         throw .notRetained(state.appliedThrough.next, first: first)
+      }
+      // What the target holds is somebody's record, and the base would stand in its place.
+      guard state.appliedThrough == .zero else {
+        throw .wouldErase(folder: target.folder, through: state.appliedThrough, first: first)
       }
       try target.install(base: base)
       state = base

@@ -39,6 +39,10 @@ package enum StoreError: Error, Equatable, Sendable {
   case unproven(LogPosition, EvolveError)
   /// The base state that the log begins after is not what was written.
   case baseDamaged(String)
+  /// The folder's own entries end before those of the source begin, whose base would replace them.
+  case wouldErase(folder: String, through: LogPosition, first: LogPosition)
+  /// The log follows that of a leader, which alone decides what is added to it.
+  case isMirror(folder: String)
   /// The caller stopped the work after this position.
   case cancelled(after: LogPosition)
   /// The store takes no more writes, for this reason; it still serves reads.
@@ -93,6 +97,10 @@ extension StoreError: CustomStringConvertible {
     case .unproven(let position, let error):
       "entry \(position) does not follow from the state before it: \(error)"
     case .baseDamaged(let what): "the state that the log begins after is damaged: \(what)"
+    case .wouldErase(let folder, let through, let first):
+      "\(folder) has entries through \(through) and the source begins with \(first): to go on would "
+        + "erase them"
+    case .isMirror(let folder): "the log in \(folder) is a mirror of its leader's"
     case .cancelled(let position): "stopped after entry \(position)"
     case .unusable(let reason): "the store takes no more writes: \(reason)"
     case .system(let operation, let code, let message): "\(operation) failed: \(message) (\(code))"
@@ -123,6 +131,8 @@ extension StoreError: CustomStringConvertible {
     case .unproven(let position, _):
       "the state before \(position) is proven; rebuild the folder from a peer"
     case .baseDamaged: "rebuild the folder from a peer, or restore a backup"
+    case .wouldErase: "rebuild in an empty folder, or from a source that has the entries between"
+    case .isMirror: "write to its leader, or promote the folder on purpose: cadastre serve --promote"
     case .cancelled: "start again to go on"
     case .unusable: "cure the cause, then open the store again"
     case .system: "see the message; nothing that was acknowledged is lost"

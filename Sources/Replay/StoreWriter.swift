@@ -235,10 +235,13 @@ final class StoreWriter: Sendable {
   /// LMDB writes the page that makes a transaction valid last, and behind a sync of the others. So a
   /// write or a sync that failed before leaves the transaction before in place, and its own pages
   /// free to be written again. When the last write itself fails, LMDB answers nothing any more.
-  private func noteFailure(_ error: StoreError) {
+  ///
+  /// Its own codes, which are negative, say that the pages are not as it left them, or that we used
+  /// it wrongly. What it holds is unknown then, however whole its end looks.
+  func noteFailure(_ error: StoreError) {
     switch error {
     case .otherCatalog, .cancelled: return  // The caller's mistake; the log was not touched.
-    case .diskFull, .logFull, .tooManyReaders, .system:
+    case .diskFull, .logFull, .tooManyReaders, .system(_, code: 1..., _):
       if let tail = try? log.tail(), tail.position == published.current.appliedThrough,
         tail.hash == published.current.lastHash
       {
@@ -246,7 +249,7 @@ final class StoreWriter: Sendable {
       }
     case .noLog, .logExists, .notALog, .newerFormat, .inUse, .openForReading, .permissionDenied,
       .readOnly, .truncated, .damaged, .needsNewerReader, .gap, .notRetained, .unproven,
-      .baseDamaged, .unusable:
+      .baseDamaged, .wouldErase, .isMirror, .unusable, .system:
       break
     }
     failure.withLock { failure in

@@ -293,6 +293,50 @@ import Testing
     store.close()
   }
 
+  /// A clock that is far off is the operator's to mend, and leaves no trace in the log.
+  @Test func aClockThatIsFarOffIsRefused() async throws {
+    let wall = Mutex<UInt64>(.max)
+    let store = try CatalogStore.create(folder: folder.path, catalog: testCatalog) {
+      wall.withLock { $0 }
+    }
+    for time in [UInt64.max, 1 << 48, 1 << 47, 7_258_118_400_001] {
+      wall.withLock { $0 = time }
+      let failure = await #expect(throws: CommandFailure.self) {
+        try await store.submit(command(1, oneRoute))
+      }
+      guard case .refused(.clockWrong)? = failure else {
+        Issue.record("\(String(describing: failure))")
+        continue
+      }
+    }
+    wall.withLock { $0 = 1_785_312_000_000 }
+    #expect(try await store.submit(command(1, oneRoute)).outcome == .appended)
+    #expect(store.current.lastTime.milliseconds == 1_785_312_000_000)
+    store.close()
+  }
+
+  /// LMDB's own codes say that its pages are not as it left them: nothing is written behind them.
+  @Test func onlyTheSystemsErrorsPass() throws {
+    let store = try create()
+    store.close()
+    let failures: [(StoreError, passes: Bool)] = [
+      (.diskFull(folder: ""), true), (.system(operation: "write", code: 5, message: ""), true),
+      (.system(operation: "write", code: -30796, message: "MDB_CORRUPTED"), false),
+      (.system(operation: "write", code: -30799, message: "MDB_KEYEXIST"), false),
+      (.system(operation: "write", code: 0, message: "no transaction"), false),
+      (.damaged(LogPosition(1), .brokenChain), false),
+    ]
+    for (error, passes) in failures {
+      let log = try EventLog.open(folder: folder.path, mode: .readOnly)
+      let state = CatalogState(catalog: testCatalog)
+      let writer = try StoreWriter(
+        log: log, published: Published(state, history: CatalogHistory(from: state.routes)),
+        failure: nil, options: StoreOptions(), wallMilliseconds: clock.read)
+      writer.noteFailure(error)
+      #expect((writer.reasonForRefusal == nil) == passes, "\(error)")
+    }
+  }
+
   /// A mirror's folder serves as a leader's: commands that were sent to the old leader are known.
   @Test func aLearnersFolderIsPromoted() async throws {
     let (entries, _) = try makeEntries(10)

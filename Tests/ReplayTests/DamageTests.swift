@@ -109,6 +109,34 @@ import Testing
     } throws: { ($0 as? StoreError).flatMap(position(named:)) == 40 }
   }
 
+  @Test func aMissingNoteOfTheEndIsFound() throws {
+    do {
+      let log = try log { log, transaction throws(StoreError) in
+        try transaction.remove(LogTables.MetaKey.head, from: log.tables.meta)
+      }
+      let error = #expect(throws: StoreError.self) { try Verifier(log).verify() }
+      #expect(error.flatMap(position(named:)) == 40)
+    }
+    let store = try CatalogStore.open(folder: folder.path, wallMilliseconds: clock.read)
+    #expect(store.condition.flatMap(position(named:)) == 40)
+    store.close()
+  }
+
+  /// No number in a damaged table may end the process.
+  @Test(arguments: [UInt64(0), .max, 1 << 63])
+  func aPositionThatNoLogReachesIsFound(position: UInt64) throws {
+    let log = try log { log, transaction throws(StoreError) in
+      try commandID(1).bytes.withRawBytes { (bytes) throws(StoreError) in
+        try transaction.put(bytes, for: position, in: log.tables.entries)
+        try transaction.put(bytes, for: position, in: log.tables.commands)
+      }
+    }
+    #expect(throws: StoreError.self) { try Verifier(log).verify() }
+    _ = try? log.tail()
+    _ = try? log.position(at: HybridTimestamp(1))
+    _ = try? log.entry(of: commandID(1_000))
+  }
+
   @Test func indexesThatDisagreeAreFound() throws {
     let log = try log { log, transaction throws(StoreError) in
       try transaction.remove(9, from: log.tables.commands)

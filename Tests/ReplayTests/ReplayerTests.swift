@@ -120,11 +120,30 @@ import Testing
     let source = try EventLog.create(folder: folder.appending("source"), catalog: testCatalog)
     try source.install(base: try stateAfter(200, of: entries))
     try source.append(Array(entries[200...]))
-    for known in [0, 50, 199, 200, 250] {
+    for known in [0, 200, 250] {
       let target = try makeLog("target \(known)", Array(entries[..<known]))
       #expect(try Replayer(source).rebuild(target).digest == state.digest)
       #expect(try Verifier(target).verify().headHash == state.lastHash)
     }
+  }
+
+  /// A base must not take the place of entries: they may be the only copy.
+  @Test func aBaseErasesNoEntries() throws {
+    let (entries, _) = try makeEntries(count)
+    let source = try EventLog.create(folder: folder.appending("source"), catalog: testCatalog)
+    try source.install(base: try stateAfter(200, of: entries))
+    try source.append(Array(entries[200...]))
+    for known in [1, 50, 199] {
+      let target = try makeLog("target \(known)", Array(entries[..<known]))
+      let expected = StoreError.wouldErase(
+        folder: target.folder, through: LogPosition(UInt64(known)), first: LogPosition(201))
+      #expect(throws: expected) { try Replayer(source).rebuild(target) }
+      #expect(try target.entries(from: LogPosition(1), maxCount: 999) == Array(entries[..<known]))
+    }
+    let based = try EventLog.create(folder: folder.appending("based"), catalog: testCatalog)
+    try based.install(base: try stateAfter(100, of: entries))
+    #expect(throws: StoreError.self) { try Replayer(source).rebuild(based) }
+    #expect(try based.base()?.appliedThrough == LogPosition(100))
   }
 
   @Test func anotherHistoryIsNotOverwritten() throws {

@@ -43,6 +43,10 @@ extension Problem {
       (status, code) = (.notFound, "not-retained")
       details = [("first_position", JSON(first))]
     case .baseDamaged: (status, code) = (.damaged, "base-damaged")
+    case .wouldErase(_, let through, let first):
+      (status, code) = (.refused, "would-erase")
+      details = [("position", JSON(through)), ("first_position", JSON(first))]
+    case .isMirror: (status, code) = (.refused, "is-mirror")
     case .cancelled(let position):
       (status, code) = (.interrupted, "interrupted")
       details = [("position", JSON(position))]
