@@ -7,6 +7,15 @@
 #include <stdint.h>
 #include <sys/mman.h>
 
+bool cadastre_is_sanitized(void) {
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+  return true;
+#endif
+#endif
+  return false;
+}
+
 void *cadastre_map_huge(size_t size) {
   // Twice the size always holds an aligned part; what is around it goes back at once.
   char *mapped = mmap(NULL, 2 * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -17,21 +17,26 @@ struct NodeSlabs: ~Copyable {
 
   /// The spans of one size of block that have free blocks.
   private var partial: [UnsafeMutableRawPointer?]
-  /// Spans without any block in use.
-  private var emptySpans: [UnsafeMutableRawPointer] = []
-  /// Uncut memory of the newest region.
-  private var uncut: Range<UnsafeMutableRawPointer>?
-  private var regions: [UnsafeMutableRawPointer] = []
+  /// The regions, each with the set of its spans that are idle: no block of theirs is in use, and
+  /// they may serve any size.
+  private var regions: [UnsafeMutableRawPointer: UInt32] = [:]
+  /// A region of which a span became idle a moment ago.
+  private var roomyRegion: UnsafeMutableRawPointer?
+  /// The one region that stays though all of it is idle, so that memory that comes and goes costs
+  /// little.
+  private var reserve: UnsafeMutableRawPointer?
   /// The first spans of a store, cut from no region: most stores of tests stay this small.
   private var smallSpans: [UnsafeMutableRawPointer] = []
+  private var idleSmallSpans: [UnsafeMutableRawPointer] = []
   private static let smallSpanLimit = 16
+  private let isSanitized = cadastre_is_sanitized()
 
   init() {
     partial = Array(repeating: nil, count: Self.sizeClass(of: Self.largestBlock) + 1)
   }
 
   deinit {
-    for region in regions { cadastre_unmap(region, Self.regionSize) }
+    for region in regions.keys { cadastre_unmap(region, Self.regionSize) }
     for span in smallSpans { span.deallocate() }
   }
 
@@ -53,7 +58,7 @@ struct NodeSlabs: ~Copyable {
 
   /// A block of a size that ``blockSize(for:)`` returned, aligned to 64 bytes.
   mutating func allocate(blockSize: Int) -> UnsafeMutableRawPointer {
-    if blockSize > Self.largestBlock || cadastre_is_sanitized() {
+    if blockSize > Self.largestBlock || isSanitized {
       return .allocate(byteCount: blockSize, alignment: 64)
     }
     let sizeClass = Self.sizeClass(of: blockSize)
@@ -68,45 +73,71 @@ struct NodeSlabs: ~Copyable {
 
   /// Takes a block back.
   mutating func free(_ block: UnsafeMutableRawPointer, blockSize: Int) {
-    if blockSize > Self.largestBlock || cadastre_is_sanitized() { return block.deallocate() }
+    if blockSize > Self.largestBlock || isSanitized { return block.deallocate() }
     let sizeClass = Self.sizeClass(of: blockSize)
     let span = Span(
       base: block - Int(UInt(bitPattern: block) & UInt(Self.spanSize - 1)))
     let wasFull = span.isFull
     span.giveBack(block)
-    if wasFull {
+    if span.isEmpty {
+      if !wasFull { unlink(span, sizeClass) }
+      putSpan(span.base)
+    } else if wasFull {
       link(span, sizeClass)
-    } else if span.isEmpty, partial[sizeClass] != span.base {
-      // One empty span a size stays, so that a block that comes and goes costs little.
-      unlink(span, sizeClass)
-      emptySpans.append(span.base)
     }
   }
 
   private mutating func makeSpan(_ blockSize: Int, _ sizeClass: Int) -> Span {
-    let span = Span(base: emptySpans.popLast() ?? cutSpan())
+    let span = Span(base: takeSpan())
     span.begin(blockSize: blockSize)
     link(span, sizeClass)
     return span
   }
 
-  private mutating func cutSpan() -> UnsafeMutableRawPointer {
+  private mutating func takeSpan() -> UnsafeMutableRawPointer {
+    if let span = idleSmallSpans.popLast() { return span }
     if smallSpans.count < Self.smallSpanLimit {
       let span = UnsafeMutableRawPointer.allocate(
         byteCount: Self.spanSize, alignment: Self.spanSize)
       smallSpans.append(span)
       return span
     }
-    if let rest = uncut, !rest.isEmpty {
-      uncut = rest.lowerBound + Self.spanSize..<rest.upperBound
-      return rest.lowerBound
-    }
+    let region = regionWithRoom()
+    let index = regions[region, default: 0].trailingZeroBitCount
+    regions[region, default: 0] &= ~(1 << UInt32(index))
+    if region == reserve { reserve = nil }
+    return region + index * Self.spanSize
+  }
+
+  private mutating func regionWithRoom() -> UnsafeMutableRawPointer {
+    if let roomyRegion, regions[roomyRegion, default: 0] != 0 { return roomyRegion }
+    roomyRegion = regions.first { $0.value != 0 && $0.key != reserve }?.key ?? reserve
+    if let roomyRegion { return roomyRegion }
     guard let region = cadastre_map_huge(Self.regionSize) else {
       preconditionFailure("out of memory")
     }
-    regions.append(region)
-    uncut = region + Self.spanSize..<region + Self.regionSize
+    regions[region] = .max
+    roomyRegion = region
     return region
+  }
+
+  /// Takes back a span of which no block is in use. A region that is idle as a whole goes back to
+  /// the system.
+  private mutating func putSpan(_ span: UnsafeMutableRawPointer) {
+    let offset = Int(UInt(bitPattern: span) & UInt(Self.regionSize - 1))
+    let region = span - offset
+    guard let idle = regions[region] else { return idleSmallSpans.append(span) }
+    regions[region] = idle | 1 << UInt32(offset / Self.spanSize)
+    if regions[region] != .max {
+      roomyRegion = region
+    } else if reserve == nil {
+      reserve = region
+      if roomyRegion == region { roomyRegion = nil }
+    } else {
+      regions[region] = nil
+      if roomyRegion == region { roomyRegion = nil }
+      cadastre_unmap(region, Self.regionSize)
+    }
   }
 
   private mutating func link(_ span: Span, _ sizeClass: Int) {

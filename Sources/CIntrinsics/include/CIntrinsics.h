@@ -25,14 +25,9 @@ static inline size_t cadastre_rank(const uint64_t *numbers, size_t count, uint64
 }
 
 /// Whether the address or thread sanitizer watches: it sees only what malloc hands out.
-static inline bool cadastre_is_sanitized(void) {
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-  return true;
-#endif
-#endif
-  return false;
-}
+///
+/// Not inline: Swift reads this header without the flags that C is compiled with.
+bool cadastre_is_sanitized(void);
 
 /// Maps `size` bytes of zeros at a multiple of `size`, a power of two, in huge pages where the
 /// system has them; null when there is no memory left.
