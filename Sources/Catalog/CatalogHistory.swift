@@ -7,7 +7,7 @@ package struct CatalogHistory: Sendable {
   /// How many versions are kept where nobody says otherwise.
   package static let defaultCapacity = 1024
 
-  /// A version and the events that made it of the one before.
+  /// A version and the events that made it of the one before; none when that had no routes.
   package struct Version: Sendable {
     package var table: RouteTable
     package var events: [Event]
@@ -38,16 +38,21 @@ package struct CatalogHistory: Sendable {
   /// Adds the version after ``newest`` and forgets the oldest when there are more than
   /// ``capacity``. O(1).
   ///
+  /// - Returns: The version that it forgot: what it alone held is freed when the caller drops it.
   /// - Precondition: `table` is one version on from the newest.
-  package mutating func append(_ table: RouteTable, events: [Event]) {
+  @discardableResult
+  package mutating func append(_ table: RouteTable, events: [Event]) -> Version? {
     precondition(table.version == newest.next, "versions follow one another")
-    let version = Version(table: table, events: events)
+    // After an empty table everything is new, whatever the events. A million seeds take much room.
+    let version = Version(table: table, events: self[count - 1].table.isEmpty ? [] : events)
     if ring.count < capacity {
       ring.append(version)
-    } else {
-      ring[start] = version
-      start = (start + 1) % capacity
+      return nil
     }
+    let oldest = ring[start]
+    ring[start] = version
+    start = (start + 1) % capacity
+    return oldest
   }
 
   /// The table of a version; nil when it is not retained, or not made yet. O(1).

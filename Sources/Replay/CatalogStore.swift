@@ -74,6 +74,10 @@ package final class CatalogStore: Sendable {
       log.goOn(after: state)
     } catch {
       failure = error
+      // The versions on the way to the damage were not kept, or not all.
+      if history.newest != state.version {
+        history = CatalogHistory(from: state.routes, capacity: options.historyCapacity)
+      }
     }
     folder = log.folder
     role = options.role

@@ -19,20 +19,37 @@ final class Published: Sendable {
     history.withLock { body($0) }
   }
 
+  /// What was shown before, to be dropped where nobody waits for it: that may free much.
+  struct Outdated: Sendable {
+    fileprivate(set) var state: CatalogState
+    fileprivate(set) var versions: [CatalogHistory.Version] = []
+    fileprivate(set) var history: CatalogHistory?
+  }
+
   /// Shows a state that the log has made durable. `versions` lead to it, one by one.
-  func publish(_ next: CatalogState, versions: [CatalogHistory.Version]) {
+  func publish(_ next: CatalogState, versions: [CatalogHistory.Version]) -> Outdated {
     // History first: who has seen a version finds it there.
-    history.withLock { history in
-      for version in versions { history.append(version.table, events: version.events) }
+    let forgotten = history.withLock { history in
+      versions.compactMap { history.append($0.table, events: $0.events) }
     }
-    state.withLock { $0 = next }
+    return Outdated(state: state.exchange(next), versions: forgotten)
   }
 
   /// Shows a state that does not follow from the one before.
-  func reset(to next: CatalogState, historyCapacity: Int) {
-    history.withLock {
-      $0 = CatalogHistory(from: next.routes, capacity: historyCapacity)
+  func reset(to next: CatalogState, historyCapacity: Int) -> Outdated {
+    let nextHistory = CatalogHistory(from: next.routes, capacity: historyCapacity)
+    let oldHistory = history.exchange(nextHistory)
+    return Outdated(state: state.exchange(next), history: oldHistory)
+  }
+}
+
+extension Mutex where Value: Sendable {
+  /// Sets the value, and gives back the one before: nothing is freed under the lock.
+  fileprivate borrowing func exchange(_ next: Value) -> Value {
+    withLock { value in
+      let old = value
+      value = next
+      return old
     }
-    state.withLock { $0 = next }
   }
 }

@@ -6,6 +6,7 @@ import Glibc
 final class Reclaimer: Sendable {
   private struct Work {
     var store: IndexStore?
+    var outdated: [Published.Outdated] = []
     var isClosed = false
   }
 
@@ -22,18 +23,26 @@ final class Reclaimer: Sendable {
       // On Linux 0 means this thread. Without lower priority it does as well.
       _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 5)
       while true {
+        var outdated: [Published.Outdated] = []
         let store = work.wait { work -> IndexStore?? in
+          swap(&outdated, &work.outdated)
           if work.isClosed { return .some(nil) }
           return work.store.take().map { .some($0) }
         }
         guard let store else { return }
+        outdated = []
         while store.reclaim(limit: Self.sliceCount) > 0 { sched_yield() }
       }
     }
   }
 
-  /// Looks for nodes of `store` to free, soon.
-  func wake(for store: IndexStore) { work.change { $0.store = store } }
+  /// Drops what is outdated and looks for nodes of `store` to free, soon.
+  func drop(_ outdated: Published.Outdated, wakingFor store: IndexStore) {
+    work.change { work in
+      work.outdated.append(outdated)
+      work.store = store
+    }
+  }
 
   /// Ends the thread. Again: a no-op.
   func close() {

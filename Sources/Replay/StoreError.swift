@@ -132,7 +132,8 @@ extension StoreError: CustomStringConvertible {
       "the state before \(position) is proven; rebuild the folder from a peer"
     case .baseDamaged: "rebuild the folder from a peer, or restore a backup"
     case .wouldErase: "rebuild in an empty folder, or from a source that has the entries between"
-    case .isMirror: "write to its leader, or promote the folder on purpose: cadastre serve --promote"
+    case .isMirror:
+      "write to its leader, or promote the folder on purpose: cadastre serve --promote"
     case .cancelled: "start again to go on"
     case .unusable: "cure the cause, then open the store again"
     case .system: "see the message; nothing that was acknowledged is lost"

@@ -213,7 +213,8 @@ final class StoreWriter: Sendable {
     commandIndex.withLock { $0 = nil }
     // Whatever was wrong with the log is gone with it.
     failure.withLock { $0 = nil }
-    published.reset(to: state, historyCapacity: options.historyCapacity)
+    let outdated = published.reset(to: state, historyCapacity: options.historyCapacity)
+    reclaimer.drop(outdated, wakingFor: state.routes.store)
     wakeUps.wakeAll()
     return nil
   }
@@ -221,12 +222,12 @@ final class StoreWriter: Sendable {
   private func publish(
     _ state: CatalogState, _ versions: [CatalogHistory.Version], _ entries: [EncodedEntry]
   ) {
-    published.publish(state, versions: versions)
+    let outdated = published.publish(state, versions: versions)
     // Afterwards: an index that is made in between has what is published, or gets it here.
     commandIndex.withLock { index in
       for encoded in entries { index?.insert(encoded.entry.command, at: encoded.entry.position) }
     }
-    reclaimer.wake(for: state.routes.store)
+    reclaimer.drop(outdated, wakingFor: state.routes.store)
     wakeUps.wakeAll()
   }
 

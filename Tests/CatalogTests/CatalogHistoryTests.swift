@@ -81,4 +81,17 @@ import Testing
     #expect(delta.removed == [])
     #expect(delta.upserted.map(\.id) == [RouteID(2)])
   }
+
+  /// A bootstrap's seeds are not read again, and may be a million.
+  @Test func noSeedsAreKept() throws {
+    var table = RouteTable()
+    var history = CatalogHistory(from: table)
+    let seeds = [RouteSeed(id: RouteID(1), start: .least, group: GroupID(1), allowedRegions: [])]
+    try table.edit(version: CatalogVersion(1), time: HybridTimestamp(1)) { editor in
+      try editor.bootstrap(seeds)
+    }
+    history.append(table, events: [.routesBootstrapped(seeds)])
+    #expect(history.version(CatalogVersion(1))?.events == [])
+    #expect(history.delta(to: CatalogVersion(1))?.upserted == table.routes(overlapping: .all))
+  }
 }

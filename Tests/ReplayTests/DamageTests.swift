@@ -174,6 +174,22 @@ import Testing
     store.close()
   }
 
+  /// The state before the damage, wherever the damage is, is the newest version of the history.
+  @Test(arguments: [UInt64(3), 20, 30, 31, 38])
+  func historyEndsWithTheStateBeforeTheDamage(position: UInt64) throws {
+    _ = try log { log, transaction throws(StoreError) in
+      try flip(position, offset: 20, in: log, transaction)
+    }
+    var options = StoreOptions()
+    options.historyCapacity = 10
+    let store = try CatalogStore.open(
+      folder: folder.path, options: options, wallMilliseconds: clock.read)
+    #expect(store.current.appliedThrough == LogPosition(position - 1))
+    #expect(store.retainedVersions.upperBound == store.current.version)
+    #expect(store.table(at: store.current.version)?.digest == store.current.routes.digest)
+    store.close()
+  }
+
   @Test func aLearnerIsCuredByAStateFromElsewhere() throws {
     _ = try log { log, transaction throws(StoreError) in
       try flip(40, offset: 20, in: log, transaction)

@@ -35,7 +35,8 @@ import Testing
       Self.all.map(\.code) == [
         "not_bootstrapped", "already_bootstrapped", "first_route_not_at_least_key",
         "bootstrap_not_ascending", "empty_batch", "batch_too_large", "actor_too_long",
-        "reason_too_long", "too_many_regions", "entry_too_long", "clock_wrong", "not_encodable", "stale_version",
+        "reason_too_long", "too_many_regions", "entry_too_long", "clock_wrong", "not_encodable",
+        "stale_version",
         "version_in_future", "no_such_route", "route_gone", "route_not_active",
         "split_key_outside_route", "route_ids_exhausted", "merge_with_itself", "not_neighbours",
         "different_groups", "different_regions",
