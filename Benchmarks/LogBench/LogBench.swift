@@ -120,14 +120,14 @@ struct LogBench {
       let start = Start()
       try Replayer(log).replay(onto: &bootstrap, through: LogPosition(1))
       report(
-        "replay.bootstrap", ["routes": routeCount], count: routeCount, unit: "routes",
+        "replay.bootstrap", [:], count: routeCount, unit: "routes",
         since: start, nil)
       for _ in 0..<3 {
         var state = bootstrap
         let start = Start()
         try Replayer(log).replay(onto: &state)
         report(
-          "replay", ["entries": entries, "events": label], count: entries * perEntry,
+          "replay", ["entries": entries, "shape": label], count: entries * perEntry,
           unit: "events", since: start, nil)
         guard state.digest == maker.state.digest else { throw UsageError(argument: "digest") }
       }
@@ -135,12 +135,12 @@ struct LogBench {
       let rebuildStart = Start()
       try Replayer(log).rebuild(target)
       report(
-        "rebuild", ["entries": entries, "events": label, "routes": routeCount],
+        "rebuild", ["entries": entries, "shape": label, "routes": routeCount],
         count: entries * perEntry, unit: "events", since: rebuildStart, nil)
       let verifyStart = Start()
       _ = try Verifier(log).verify()
       report(
-        "verify", ["entries": entries, "events": label, "routes": routeCount],
+        "verify", ["entries": entries, "shape": label, "routes": routeCount],
         count: entries * perEntry, unit: "events", since: verifyStart, nil)
     }
   }

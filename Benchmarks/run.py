@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+"""Runs the benchmarks, side by side with what they are compared with, in one run.
+
+  Benchmarks/run.py [--quick] [--bin FOLDER]
+
+Prints each command before it runs, then tables of medians over the runs, and writes all figures to
+Benchmarks/results/latest.json. Each pair is measured in turn (A B A B …) and compared as a ratio, so
+that a machine that slows down slows both. `make bench` builds what this needs and calls it.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+RUNS = 3
+
+
+def run(*command):
+    """Runs a command and returns the JSON lines that it prints."""
+    shown = " ".join(str(word) for word in command)
+    print(f"$ {shown}", file=sys.stderr, flush=True)
+    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        sys.exit(f"error: {shown} ended with status {done.returncode}")
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def pick(lines, **facts):
+    """The one line with these facts."""
+    found = [line for line in lines if all(line.get(k) == v for k, v in facts.items())]
+    if len(found) != 1:
+        sys.exit(f"error: {len(found)} figures for {facts}")
+    return found[0]
+
+
+def median(runs, figure, **facts):
+    return statistics.median(pick(lines, **facts)[figure] for lines in runs)
+
+
+def ratios(left, right):
+    """The median of the ratios, pair by pair."""
+    return statistics.median(a / b for a, b in zip(left, right))
+
+
+def table(title, header, rows):
+    cells = [header] + [[str(cell) for cell in row] for row in rows]
+    print(f"\n### {title}\n")
+    for number, row in enumerate(cells):
+        print("| " + " | ".join(row) + " |")
+        if number == 0:
+            print("|" + "|".join(["---"] + ["---:"] * (len(row) - 1)) + "|")
+    sys.stdout.flush()
+
+
+def thousands(number):
+    return f"{number:,.0f}"
+
+
+def lookups(bench, work, results, quick):
+    size = ["--routes", 100_000] if quick else []
+    rust = None
+    if shutil.which("rustc"):
+        rust = work / "btreemap"
+        subprocess.run(
+            ["rustc", "-O", ROOT / "Benchmarks/rust/btreemap.rs", "-o", rust], check=True)
+    else:
+        print("no rustc on the PATH: Rust's BTreeMap is left out", file=sys.stderr)
+    ours, theirs = [], []
+    for _ in range(RUNS):
+        ours.append(run(bench, *size, "--write", work))
+        if rust:
+            theirs.append(run(rust, work / "keys.bin", work / "lookups.bin"))
+    results["index"], results["rust"] = ours, theirs
+
+    name = "lookup"
+    rows = [[
+        "Cadastre, built at once", *(
+            f"{median(ours, figure, bench=name):.0f} ns"
+            for figure in ("mean_ns", "median_ns", "p99_ns"))]]
+    if theirs:
+        rows.append([
+            "Rust `BTreeMap<Box<[u8]>, _>`", *(
+                f"{median(theirs, figure, bench='rust_btreemap_lookup'):.0f} ns"
+                for figure in ("mean_ns", "median_ns", "p99_ns"))])
+        rows.append(["ratio", *(
+            f"{ratios([pick(r, bench=name)[f] for r in ours], [pick(r, bench='rust_btreemap_lookup')[f] for r in theirs]):.2f}"
+            for f in ("mean_ns", "median_ns", "p99_ns"))])
+    routes = pick(ours[0], bench="lookup")["routes"]
+    table(f"Who owns this key? {routes:,} routes, keys of 12 to 40 bytes, random lookups",
+          ["", "mean", "median", "p99"], rows)
+
+    memory = pick(ours[0], bench="memory")
+    retained = pick(ours[0], bench="retained_versions")
+    table("Memory", ["", "bytes"], [
+        [f"{routes:,} routes, all three indexes", thousands(memory["bytes"])],
+        ["… by start key", thousands(memory["by_start"])],
+        ["… by id", thousands(memory["by_id"])],
+        ["… by group", thousands(memory["by_group"])],
+        [f"{retained['versions']:,} retained versions, a random split each, more",
+         thousands(retained["bytes"])],
+    ])
+    table("Changing the routes, all three indexes and the digest", ["", "mean", "median", "p99"], [
+        ["one split, a version of its own", *(
+            f"{median(ours, f, bench='split') / 1000:.1f} µs"
+            for f in ("mean_ns", "median_ns", "p99_ns"))],
+        ["1,000 splits in one version, each", *(
+            f"{median(ours, f, bench='batch_split_1000') / d:.1f} µs"
+            for f, d in (("mean_ns_per_split", 1e3), ("median_ns", 1e6), ("p99_ns", 1e6)))],
+    ])
+
+
+def log(bench, work, results, quick):
+    program = work / "lmdb_append"
+    compiler = shutil.which("cc") or shutil.which("clang")
+    if compiler:
+        subprocess.run(
+            [compiler, "-O2", "-o", program, ROOT / "Benchmarks/c/lmdb_append.c", "-llmdb"], check=True)
+    else:
+        print("no C compiler on the PATH: plain LMDB is left out", file=sys.stderr)
+    ours, theirs = [], []
+    for number in range(RUNS):
+        ours.append(run(
+            bench, "append", "--folder", work / "append", "--keep", work / "entries.bin"))
+        if compiler:
+            theirs.append(run(program, work / "entries.bin", work / f"c-{number}"))
+            shutil.rmtree(work / f"c-{number}")
+    results["append"], results["lmdb"] = ours, theirs
+    rows = []
+    for batch in (1, 100, 1000):
+        facts = dict(bench="log.append", batch=batch)
+        row = [f"{batch:,} entries a commit",
+               thousands(median(ours, "records_per_second", **facts)),
+               f"{median(ours, 'p50_us', **facts) / 1000:.2f} ms",
+               f"{median(ours, 'p99_us', **facts) / 1000:.2f} ms"]
+        if theirs:
+            c = dict(bench="c.lmdb", batch=batch)
+            row += [thousands(median(theirs, "records_per_second", **c)),
+                    f"{ratios([pick(r, **facts)['records_per_second'] for r in ours], [pick(r, **c)['records_per_second'] for r in theirs]):.2f}"]
+        rows.append(row)
+    table("Durable appends, each commit synced", [
+        "", "entries/s", "p50", "p99", *(["plain C on LMDB, entries/s", "ratio"] if theirs else [])
+    ], rows)
+
+    size = ["--routes", 100_000, "--entries", 50_000] if quick else []
+    submit = run(bench, "submit", *size, "--folder", work / "submit")
+    results["submit"] = submit
+    table("Commands, from submission to durable acknowledgement", ["", "commands/s", "p50", "p99"], [
+        [f"{line['clients']:,} clients", thousands(line["commands_per_second"]),
+         f"{line['p50_us'] / 1000:.2f} ms", f"{line['p99_us'] / 1000:.2f} ms"] for line in submit])
+
+    replay = run(bench, "replay", *size, "--folder", work / "replay")
+    results["replay"] = replay
+    rows = []
+    for shape in dict.fromkeys(line["shape"] for line in replay if "shape" in line):
+        for what in ("replay", "rebuild", "verify"):
+            rates = [line["events_per_second"] for line in replay
+                     if line["bench"] == what and line["shape"] == shape]
+            rows.append([f"{what}, {shape}", thousands(statistics.median(rates))])
+    bootstrap = [line["routes_per_second"] for line in replay if line["bench"] == "replay.bootstrap"]
+    rows.append(["replay of the bootstrap, routes", thousands(statistics.median(bootstrap))])
+    table("Replay", ["", "events/s"], rows)
+
+
+def machine():
+    model = "unknown"
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.split(":", 1)[1].strip()
+            break
+    return {"cpu": model, "cores": os.cpu_count(), "load_before": os.getloadavg()[0]}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="a tenth of the size, to try it out")
+    parser.add_argument("--bin", type=pathlib.Path, default=ROOT / ".build/core-release/release",
+                        help="where index-bench and log-bench are")
+    arguments = parser.parse_args()
+    results = {"machine": machine(), "date": time.strftime("%Y-%m-%d"), "quick": arguments.quick}
+    # Beside the build, so that the log is measured on the disk and not on a memory file system.
+    work = pathlib.Path(tempfile.mkdtemp(prefix="bench.", dir=ROOT / ".build"))
+    try:
+        lookups(arguments.bin / "index-bench", work, results, arguments.quick)
+        log(arguments.bin / "log-bench", work, results, arguments.quick)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    folder = ROOT / "Benchmarks/results"
+    folder.mkdir(exist_ok=True)
+    path = folder / "latest.json"
+    path.write_text(json.dumps(results, indent=1) + "\n")
+    print(f"\nall figures: {path.relative_to(ROOT)}")
+
+
+main()
