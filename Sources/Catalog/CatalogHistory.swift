@@ -65,14 +65,6 @@ package struct CatalogHistory: Sendable {
     offset(of: version).map { self[$0] }
   }
 
-  /// What changed from the version before to this one; nil unless both are retained.
-  /// O(*e* log *n*) for *e* events.
-  package func delta(to version: CatalogVersion) -> RouteDelta? {
-    guard let offset = offset(of: version), offset > 0 else { return nil }
-    let new = self[offset]
-    return RouteDelta.between(self[offset - 1].table, new.table, touching: new.events)
-  }
-
   private subscript(offset: Int) -> Version { ring[(start + offset) % ring.count] }
 
   private func offset(of version: CatalogVersion) -> Int? {

@@ -53,8 +53,6 @@ extension RouteIndex {
       items.insert(items.removeLast(), at: position)
     }
 
-    mutating func remove(at position: Int) { items.remove(at: position) }
-
     func withKey<Result>(at position: Int, _ body: (UnsafeRawBufferPointer) -> Result) -> Result {
       bytes.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[items[position].key])) }
     }

@@ -140,7 +140,10 @@ struct StaleRoutes {
   @discardableResult
   mutating func check(_ route: Route) -> Bool {
     guard let expected, route.version > expected else { return false }
-    if newer.count < Refusal.maximumRouteCount { newer.append(route) }
+    // Neighbouring pairs of a merge share a route.
+    if newer.count < Refusal.maximumRouteCount, !newer.contains(where: { $0.id == route.id }) {
+      newer.append(route)
+    }
     return true
   }
 

@@ -95,3 +95,13 @@ import Testing
     #expect(history.delta(to: CatalogVersion(1))?.upserted == table.routes(overlapping: .all))
   }
 }
+
+extension CatalogHistory {
+  /// What changed from the version before to this one; nil unless both are retained.
+  fileprivate func delta(to version: CatalogVersion) -> RouteDelta? {
+    guard version > .zero, let old = table(at: CatalogVersion(version.rawValue - 1)),
+      let new = self.version(version)
+    else { return nil }
+    return RouteDelta.between(old, new.table, touching: new.events)
+  }
+}

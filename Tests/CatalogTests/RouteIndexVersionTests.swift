@@ -118,44 +118,4 @@ import Testing
     store.reclaim(limit: .max)
     #expect(store.nodeCount == 0)
   }
-
-  @Test(arguments: testSeeds(count: 4))
-  func differencesSkipWhatIsShared(seed: UInt64) {
-    var random = SeededGenerator(seed: seed)
-    var old = RouteIndex(in: IndexStore(fanOut: 4))
-    var twin = SortedArray()
-    for _ in 0..<200 { change(&old, &twin, &random) }
-    var new = old
-    var newTwin = twin
-    for _ in 0...random.below(10) { change(&new, &newTwin, &random) }
-
-    var left = RouteIndex.Cursor(old)
-    var right = RouteIndex.Cursor(new)
-    var onlyOld = Set(twin.entries.map(\.key))
-    var onlyNew = Set(newTwin.entries.map(\.key))
-    left.seekToFirst()
-    right.seekToFirst()
-    var visited = 0
-    while left.isOnEntry || right.isOnEntry {
-      if left.skipShared(with: &right) { continue }
-      visited += 1
-      let oldEntry = left.entry.map(SortedArray.Entry.init)
-      let newEntry = right.entry.map(SortedArray.Entry.init)
-      if let oldEntry, let newEntry, oldEntry.key == newEntry.key {
-        onlyOld.remove(oldEntry.key)
-        onlyNew.remove(newEntry.key)
-        left.moveToNext()
-        right.moveToNext()
-      } else if let oldEntry,
-        newEntry.map({ oldEntry.key.lexicographicallyPrecedes($0.key) }) ?? true
-      {
-        #expect(!newTwin.position(of: oldEntry.key).found, "seed \(seed)")
-        left.moveToNext()
-      } else if let newEntry {
-        #expect(!twin.position(of: newEntry.key).found, "seed \(seed)")
-        right.moveToNext()
-      }
-    }
-    #expect(visited < twin.entries.count + newTwin.entries.count, "seed \(seed)")
-  }
 }

@@ -98,4 +98,13 @@ import Testing
         == .staleVersion(
           expected: CatalogVersion(1), current: CatalogVersion(2), newer: [catalog.route("c")]))
   }
+
+  @Test func aStaleRouteIsNamedOnce() throws {
+    var catalog = try TestCatalog(starts: ["c", "f"])
+    try catalog.perform(.move([RouteID(2)], to: GroupID(9)))
+    #expect(
+      catalog.refusal(of: merge((1, 2), (2, 3)), expecting: 1)
+        == .staleVersion(
+          expected: CatalogVersion(1), current: CatalogVersion(2), newer: [catalog.route("c")]))
+  }
 }
