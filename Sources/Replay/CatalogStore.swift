@@ -32,6 +32,7 @@ package final class CatalogStore: Sendable {
     let log = try EventLog.open(
       folder: folder, mode: .readWrite, catalog: catalog, options: options.log,
       provesEnd: false)
+    try log.checkRole(options)
     return try CatalogStore(
       log, options: options, wallMilliseconds: wallMilliseconds, progress: progress)
   }
@@ -44,6 +45,7 @@ package final class CatalogStore: Sendable {
     wallMilliseconds: @escaping @Sendable () -> UInt64
   ) throws(StoreError) -> CatalogStore {
     let log = try EventLog.create(folder: folder, catalog: catalog, options: options.log)
+    try log.checkRole(options)
     return try CatalogStore(
       log, options: options, wallMilliseconds: wallMilliseconds, progress: nil)
   }

@@ -2,8 +2,8 @@ import Catalog
 import Crypto
 import StateMachines
 
-/// Half of the SHA-256 of what a command asks for: tells a command that is sent again from another command
-/// under the same id.
+/// Half of the SHA-256 of what a command asks for: tells a command that is sent again from another
+/// one under the same id.
 ///
 /// Who asks, why, and the expected version do not count: a caller that asks again may know more.
 package struct ChangeFingerprint: FixedBytes {

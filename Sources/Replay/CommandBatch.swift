@@ -108,9 +108,21 @@ struct CommandBatch {
 }
 
 extension RouteChange {
-  /// Whether `events` may be what became of this change: all of them are asked for here. What was
-  /// so already when it was asked left no event, so there may be fewer.
+  /// Whether `events` may be what became of this change, as far as they tell: all of them are asked
+  /// for here, and no cut is left out between two that were made.
+  ///
+  /// What was so already when it was asked left no event, so there may be fewer. So a change that
+  /// asks for all that the events say, and for more, passes as well: only the fingerprint, which the
+  /// log of whoever decided has, tells the two apart.
   func couldHaveMade(_ events: [Event]) -> Bool {
+    if case .split(let splits) = self {
+      // A part is cut at the first key that is asked for within it.
+      let keys = splits.map(\.at).sorted()
+      for case .routeSplit(_, let start, let boundary, _) in events {
+        let next = keys.count(while: { $0 <= start })
+        guard next < keys.count, keys[next] == boundary else { return false }
+      }
+    }
     let asked: Set<Ask> =
       switch self {
       case .bootstrap(let seeds):
@@ -146,5 +158,19 @@ extension RouteChange {
     case group(RouteID, GroupID)
     case state(RouteID, RouteState)
     case regions(RouteID, Set<Region>)
+  }
+}
+
+extension [Key] {
+  /// How many keys at the beginning are such. O(log *n*).
+  ///
+  /// - Precondition: The keys for which it is true come first.
+  fileprivate func count(while isBefore: (Key) -> Bool) -> Int {
+    var (low, high) = (0, count)
+    while low < high {
+      let middle = low + (high - low) / 2
+      if isBefore(self[middle]) { low = middle + 1 } else { high = middle }
+    }
+    return low
   }
 }

@@ -81,6 +81,8 @@ package final class EventLog: Sendable {
     let log = EventLog(
       folder: folder, mode: mode, catalog: found, tables: tables, options: options, lease: lease,
       lock: lock)
+    // Who made the folder may have died before its names were durable.
+    if mode == .readWrite { try Folder.sync(folder) }
     if provesEnd { try log.findTail() }
     return log
   }

@@ -2,7 +2,8 @@ import Glibc
 
 /// Folders as the log needs them.
 enum Folder {
-  /// Makes a folder with all that lead to it. There already: a no-op.
+  /// Makes a folder with all that lead to it, and makes its name durable, also where it is there
+  /// already: who made it may not have come so far.
   static func make(_ path: String) throws(StoreError) {
     if mkdir(path, 0o755) == 0 {
       try sync(parent(of: path))
@@ -14,6 +15,9 @@ enum Folder {
       guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
         throw .notALog(folder: path)
       }
+      let parent = parent(of: path)
+      // Who may not look into the parent did not make the folder either.
+      if access(parent, R_OK) == 0 { try sync(parent) }
     case ENOENT:
       let parent = parent(of: path)
       guard parent != path else { throw .noLog(folder: path) }

@@ -2,7 +2,7 @@ import Catalog
 
 /// The tables of a log's environment.
 struct LogTables: Sendable {
-  /// `format`, `catalog`, `base` and `head`; see ``MetaKey``.
+  /// `format`, `catalog`, `base`, `head` and `role`; see ``MetaKey``.
   var meta: LMDB.Table<String>
   /// Position to the entry's bytes.
   var entries: LMDB.Table<UInt64>
@@ -19,6 +19,7 @@ struct LogTables: Sendable {
     static let catalog = "catalog"
     static let base = "base"
     static let head = "head"
+    static let role = "role"
   }
 
   /// Finds the tables of a log.
@@ -56,7 +57,7 @@ struct LogTables: Sendable {
   static func create(
     _ environment: LMDB.Environment, catalog: CatalogID
   ) throws(StoreError) -> LogTables {
-    try environment.write { transaction throws(StoreError) in
+    try environment.makeTables { transaction throws(StoreError) in
       guard try transaction.isEmpty else {
         let isLog = try transaction.existingTable("meta", of: String.self) != nil
         let folder = environment.location.folder

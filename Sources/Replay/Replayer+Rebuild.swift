@@ -29,13 +29,14 @@ extension Replayer {
       state = base
     }
     try checkSharedHistory(state)
+    try target.setMirror(true)
     var bulk = self
     bulk.pipeline.sliceCount = rebuildSliceCount
     bulk.pipeline.sliceByteCount = 8 << 20
     bulk.pipeline.depth = 2
     try bulk.fold(onto: &state, through: end, decode: EventLog.decode) {
       (slice: [EncodedEntry]) throws(StoreError) in
-      try target.append(slice)
+      try target.append(slice, fingerprints: log.fingerprints(of: slice))
     }
     return state
   }
@@ -51,5 +52,26 @@ extension Replayer {
       throw .unproven(
         position, .forked(position, applied: state.lastHash, found: entry.hash))
     }
+  }
+}
+
+extension EventLog {
+  /// What the log remembers of what was asked for, so that a mirror which becomes a leader knows
+  /// commands that are sent again. O(*m* + log *n*).
+  fileprivate func fingerprints(
+    of entries: [EncodedEntry]
+  ) throws(StoreError) -> [CommandID: ChangeFingerprint] {
+    guard let first = entries.first?.entry.position, let last = entries.last?.entry.position
+    else { return [:] }
+    var result: [CommandID: ChangeFingerprint] = [:]
+    try environment.read { transaction throws(StoreError) in
+      try transaction.scan(tables.commands, from: first.rawValue) {
+        (key, value) throws(StoreError) in
+        guard try EventLog.position(key, expected: first) <= last else { return false }
+        if let row = CommandRow(value) { result[row.command] = row.fingerprint }
+        return true
+      }
+    }
+    return result
   }
 }

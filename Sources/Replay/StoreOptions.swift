@@ -11,6 +11,9 @@ package enum StoreRole: Hashable, Sendable {
 /// How a store works; the defaults do for a node.
 package struct StoreOptions: Sendable {
   package var role = StoreRole.leader
+  /// Lets a leader go on with the log of a mirror, which is none from then on. On purpose only: two
+  /// leaders of one catalog make two histories.
+  package var promotesMirror = false
   package var log = LogOptions()
   /// How many versions ``CatalogStore/table(at:)`` knows.
   package var historyCapacity = CatalogHistory.defaultCapacity

@@ -343,6 +343,11 @@ import Testing
     let learner = try create(StoreOptions(role: .learner))
     try learner.appendReplicated(entries)
     learner.close()
+    // Not by accident: what is decided here would be another history than the leader's.
+    #expect(throws: StoreError.isMirror(folder: folder.path)) { try open() }
+    var options = StoreOptions()
+    options.promotesMirror = true
+    try open(options).close()
     let leader = try open()
     let repeated = try await leader.submit(command(4, split(padded(3))))
     #expect(repeated.outcome == .repeated)
@@ -352,5 +357,22 @@ import Testing
     }
     #expect(try await leader.submit(command(11, split("x"))).position == LogPosition(11))
     leader.close()
+  }
+
+  /// Without a fingerprint the entry alone tells: a cut that would have been made was not asked for.
+  @Test func cutsThatWereNotMadeTellChangesApart() {
+    func splits(_ keys: String...) -> RouteChange { .split(keys.map { SplitRequest(at: Key($0)) }) }
+    let events: [Event] = [
+      .routeSplit(
+        route: RouteID(1), start: Key("b"), boundary: Key("d"), newRoute: RouteID(2)),
+      .routeSplit(
+        route: RouteID(2), start: Key("d"), boundary: Key("f"), newRoute: RouteID(3)),
+    ]
+    #expect(splits("f", "d").couldHaveMade(events))
+    #expect(splits("d", "f", "b", "f").couldHaveMade(events), "a route started there already")
+    for other in [splits("d"), splits("c", "d", "f"), splits("d", "e", "f"), splits("d", "g")] {
+      #expect(!other.couldHaveMade(events))
+    }
+    #expect(!RouteChange.move([RouteID(1)], to: GroupID(1)).couldHaveMade(events))
   }
 }

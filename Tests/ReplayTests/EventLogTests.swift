@@ -180,6 +180,27 @@ import Testing
     _ = try EventLog.open(folder: folder.path, mode: .readWrite)
   }
 
+  /// Who still reads a folder that was deleted keeps what it had; who makes it anew gets a new one.
+  @Test func aFolderMadeAnewIsAnotherLog() throws {
+    let (entries, _) = try makeEntries(3)
+    let old = try EventLog.create(folder: folder.path, catalog: testCatalog)
+    try old.append(entries)
+    try FileManager.default.removeItem(atPath: folder.path)
+    let new = try EventLog.create(folder: folder.path, catalog: testCatalog)
+    #expect(try new.lastPosition() == .zero)
+    #expect(try old.lastPosition() == LogPosition(3))
+    try new.append(Array(entries[..<1]))
+    let reader = try EventLog.open(folder: folder.path, mode: .readOnly)
+    #expect(try reader.lastPosition() == LogPosition(1))
+    #expect(try old.lastPosition() == LogPosition(3))
+  }
+
+  /// Nothing may turn off what makes an answer durable.
+  @Test func commitsAreSynced() throws {
+    let log = try EventLog.create(folder: folder.path, catalog: testCatalog)
+    #expect(log.environment.syncsCommits)
+  }
+
   @Test func anotherCatalogsLogIsRefused() throws {
     _ = try EventLog.create(folder: folder.path, catalog: testCatalog)
     let other = catalogID("another catalog1")

@@ -103,6 +103,8 @@ import Testing
     #expect(try Replayer(source).rebuild(target).digest == state.digest)
     #expect(try target.entries(from: LogPosition(1), maxCount: 999) == entries)
     #expect(try Verifier(target).verify() == (try Verifier(source).verify()))
+    #expect(try target.isMirror())
+    #expect(try !source.isMirror())
     // Again: nothing to do.
     #expect(try Replayer(source).rebuild(target).digest == state.digest)
   }
@@ -125,6 +127,18 @@ import Testing
       #expect(try Replayer(source).rebuild(target).digest == state.digest)
       #expect(try Verifier(target).verify().headHash == state.lastHash)
     }
+  }
+
+  /// A mirror that becomes a leader knows what was asked for, not only what happened.
+  @Test func aRebuiltMirrorKnowsWhatWasAsked() throws {
+    let (entries, _) = try makeEntries(9)
+    let source = try EventLog.create(folder: folder.appending("source"), catalog: testCatalog)
+    let asked = ChangeFingerprint(of: split("anything"))
+    try source.append(entries, fingerprints: [commandID(4): asked])
+    let target = try EventLog.create(folder: folder.appending("target"), catalog: testCatalog)
+    try Replayer(source).rebuild(target)
+    #expect(try target.commandRow(at: LogPosition(4))?.fingerprint == asked)
+    #expect(try target.commandRow(at: LogPosition(5))?.fingerprint == nil)
   }
 
   /// A base must not take the place of entries: they may be the only copy.

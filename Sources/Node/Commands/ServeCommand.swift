@@ -36,6 +36,9 @@ struct ServeCommand: AsyncParsableCommand {
     transform: parseAddress)
   var follow: NodeAddress?
 
+  @Flag(help: "Lead the catalog from the folder of a learner; its leader must never write again.")
+  var promote = false
+
   @Option(
     help: ArgumentHelp(
       "Where others reach the node, if not where it listens.", valueName: "host:port"),
@@ -72,6 +75,9 @@ struct ServeCommand: AsyncParsableCommand {
 
   func validate() throws {
     _ = try folder.folder()
+    if promote, follow != nil {
+      throw ValidationError("--promote makes a leader, and --follow a learner: give one of them")
+    }
     if !(2...1_000_000).contains(history) {
       throw ValidationError("--history must be from 2 to 1,000,000")
     }
@@ -86,6 +92,7 @@ struct ServeCommand: AsyncParsableCommand {
     configuration.advertisedAddress = advertise
     configuration.addressFile = addressFile
     configuration.store.historyCapacity = history
+    configuration.store.promotesMirror = promote
     if let patience { configuration.limits.patience = patience }
     let announcement = Announcement(
       role: follow == nil ? "leader" : "learner", region: region, output: output)

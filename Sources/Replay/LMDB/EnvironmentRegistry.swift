@@ -4,26 +4,22 @@ import Synchronization
 /// The environments that this process has open. LMDB must not open a folder twice in one process:
 /// closing the one would drop the file locks of the other.
 enum EnvironmentRegistry {
-  /// A folder, by whatever path it was found.
-  fileprivate struct FolderID: Hashable {
-    var device: UInt64
-    var node: UInt64
-  }
-
   private struct Opened {
     var environment: LMDB.Environment
     var leaseCount: Int
   }
 
-  private static let opened = Mutex<[FolderID: Opened]>([:])
+  // By the data file: while it is open no other file gets its number, even when its folder was
+  // deleted and made anew.
+  private static let opened = Mutex<[FileID: Opened]>([:])
 
   /// Keeps an environment open. When the last lease on it ends it is closed; nobody may use it
   /// afterwards.
   final class Lease: Sendable {
     let environment: LMDB.Environment
-    private let id: FolderID
+    private let id: FileID
 
-    fileprivate init(_ environment: LMDB.Environment, _ id: FolderID) {
+    fileprivate init(_ environment: LMDB.Environment, _ id: FileID) {
       self.environment = environment
       self.id = id
     }
@@ -51,19 +47,24 @@ enum EnvironmentRegistry {
     guard stat(folder, &status) == 0 else {
       throw errno == EACCES ? .permissionDenied(path: folder) : .noLog(folder: folder)
     }
-    let id = FolderID(device: UInt64(status.st_dev), node: UInt64(status.st_ino))
     let result = opened.withLock { opened -> Result<Lease, StoreError> in
       do throws(StoreError) {
         var entry: Opened
-        if let known = opened[id] {
+        let id: FileID
+        // Under the lock, since this may be where the file is made.
+        var data = stat()
+        if stat(folder + "/data.mdb", &data) == 0, let known = opened[FileID(data)] {
           if mode == .readWrite, known.environment.mode == .readOnly {
             throw .openForReading(folder: folder)
           }
           if mode == .readWrite { known.environment.setMapLimit(sizes.maximum) }
-          entry = known
+          (entry, id) = (known, FileID(data))
         } else {
           let environment = try LMDB.Environment(folder: folder, mode: mode, sizes: sizes)
-          entry = Opened(environment: environment, leaseCount: 0)
+          guard let file = environment.dataFile else {
+            throw .system(operation: "open", code: errno, message: errorText(errno))
+          }
+          (entry, id) = (Opened(environment: environment, leaseCount: 0), file)
         }
         entry.leaseCount += 1
         opened[id] = entry
@@ -73,5 +74,16 @@ enum EnvironmentRegistry {
       }
     }
     return try result.get()
+  }
+}
+
+/// A file or folder, by whatever path it was found.
+struct FileID: Hashable {
+  private var device: UInt64
+  private var node: UInt64
+
+  init(_ status: stat) {
+    device = UInt64(status.st_dev)
+    node = UInt64(status.st_ino)
   }
 }

@@ -26,11 +26,12 @@ extension LMDB {
   /// shorter than its header claims was cut, which is found on opening; reading on would end the
   /// process with `SIGBUS`.
   final class Environment: @unchecked Sendable {
-    // LMDB synchronizes all calls but two: moving the map, which `gate` keeps apart from readers and
-    // which only the writer or somebody outside of any transaction does, and closing, which happens
-    // when nobody holds a reference any more.
+    // LMDB synchronizes all calls but three: moving the map, which `gate` keeps apart from readers and
+    // which only the writer or somebody outside of any transaction does, opening tables, which
+    // `tableLock` serializes, and closing, which happens when nobody holds a reference any more.
     private let handle: OpaquePointer
     private let gate = TransactionGate()
+    private let tableLock = Monitor(())
     private let mapLimit: Mutex<Int>
     private let largestStep: Int
     private let isClosed = Mutex(false)
@@ -98,19 +99,41 @@ extension LMDB {
     }
 
     /// The size of the map in bytes.
-    var mapSize: Int {
+    ///
+    /// - Precondition: This thread has no transaction open.
+    var mapSize: Int { information.me_mapsize }
+
+    /// Whether a commit returns only when all of it is on the disk.
+    var syncsCommits: Bool {
+      var flags: UInt32 = 0
+      guard mdb_env_get_flags(handle, &flags) == MDB_SUCCESS else { return false }
+      return flags & UInt32(MDB_NOSYNC | MDB_NOMETASYNC | MDB_MAPASYNC) == 0
+    }
+
+    /// Which file the environment has open, whatever its folder holds by now.
+    var dataFile: FileID? {
+      var descriptor = mdb_filehandle_t()
+      var status = stat()
+      guard mdb_env_get_fd(handle, &descriptor) == MDB_SUCCESS, fstat(descriptor, &status) == 0
+      else { return nil }
+      return FileID(status)
+    }
+
+    /// Inside the gate: LMDB reads it from the map.
+    private var information: MDB_envinfo {
       var information = MDB_envinfo()
-      return mdb_env_info(handle, &information) == MDB_SUCCESS ? information.me_mapsize : 0
+      gate.enter()
+      defer { gate.leave() }
+      return mdb_env_info(handle, &information) == MDB_SUCCESS ? information : MDB_envinfo()
     }
 
     /// Lets the map grow up to another size than before.
     func setMapLimit(_ limit: Int) { mapLimit.withLock { $0 = limit } }
 
     /// The number of the last write transaction that was committed.
-    var lastTransaction: Int {
-      var information = MDB_envinfo()
-      return mdb_env_info(handle, &information) == MDB_SUCCESS ? information.me_last_txnid : 0
-    }
+    ///
+    /// - Precondition: This thread has no transaction open.
+    var lastTransaction: Int { information.me_last_txnid }
 
     /// Lends a view of the newest data. Short: pages that it sees cannot be used again, and a map
     /// that has to grow waits for it.
@@ -147,10 +170,19 @@ extension LMDB {
     func openTables<Tables>(
       _ body: (borrowing ReadTransaction) throws(StoreError) -> Tables
     ) throws(StoreError) -> Tables {
-      let transaction = try beginReading()
-      let tables = try body(transaction)
-      try transaction.keepTables()
-      return tables
+      try tableLock.withLock { _ throws(StoreError) in
+        let transaction = try beginReading()
+        let tables = try body(transaction)
+        try transaction.keepTables()
+        return tables
+      }
+    }
+
+    /// Like ``write(_:)``, for a transaction that makes tables.
+    func makeTables<Tables>(
+      _ body: (borrowing WriteTransaction) throws(StoreError) -> Tables
+    ) throws(StoreError) -> Tables {
+      try tableLock.withLock { _ throws(StoreError) in try write(body) }
     }
 
     private func beginReading() throws(StoreError) -> ReadTransaction {
