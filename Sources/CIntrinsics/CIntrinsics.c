@@ -7,14 +7,27 @@
 #include <stdint.h>
 #include <sys/mman.h>
 
+#ifndef __has_feature
+#define __has_feature(feature) 0
+#endif
+
 bool cadastre_is_sanitized(void) {
-#if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
   return true;
-#endif
-#endif
+#else
   return false;
+#endif
 }
+
+#if __has_feature(thread_sanitizer)
+void __tsan_acquire(void *address);
+void __tsan_release(void *address);
+void cadastre_acquired(void *lock) { __tsan_acquire(lock); }
+void cadastre_releasing(void *lock) { __tsan_release(lock); }
+#else
+void cadastre_acquired(void *lock) { (void)lock; }
+void cadastre_releasing(void *lock) { (void)lock; }
+#endif
 
 void *cadastre_map_huge(size_t size) {
   // Twice the size always holds an aligned part; what is around it goes back at once.

@@ -10,13 +10,13 @@ extension IndexStore {
   ///   next one replaced.
   @discardableResult
   package func reclaim(limit: Int) -> Int {
-    graph.withLock { self.reclaim(limit: limit, &$0) }
+    withGraph { reclaim(limit: limit, &$0) }
   }
 
   /// Does a slice of the work when much of it waits and nobody else is at it.
   func helpReclaim(limit: Int) {
     guard backlog.load(ordering: .relaxed) > Self.toleratedBacklog else { return }
-    _ = graph.withLockIfAvailable { self.reclaim(limit: limit, &$0) }
+    withGraphIfAvailable { _ = reclaim(limit: limit, &$0) }
   }
 
   /// How much may wait before writers help: enough that a thread of its own always comes first.
@@ -27,7 +27,7 @@ extension IndexStore {
     repeat {
       freeNodes(of: &graph.jobs, limit: limit, &freed)
       guard freed.nodes < limit else { break }
-      retired.withLock { swap(&$0, &graph.releasing) }
+      withRetired { swap(&$0, &graph.releasing) }
       guard !graph.releasing.isEmpty else { break }
       for slot in graph.releasing { graph.release(slot: slot) }
       graph.releasing.removeAll(keepingCapacity: true)

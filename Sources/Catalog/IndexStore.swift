@@ -1,3 +1,4 @@
+import CIntrinsics
 import Synchronization
 
 /// Where the nodes of one or more ``RouteIndex``es live, with the versions that hold them.
@@ -12,10 +13,10 @@ package final class IndexStore: Sendable {
   let innerLimit: Int
 
   private let lastSerial = Atomic<UInt64>(0)
-  let graph = Mutex(VersionGraph())
+  private let graph = Mutex(VersionGraph())
   /// Versions that lost their last holder and wait for ``reclaim(limit:)``. A lock of its own, so
   /// that a reader who drops a version never waits for one who frees nodes.
-  let retired = Mutex<[Int]>([])
+  private let retired = Mutex<[Int]>([])
   /// An estimate of what waits: versions and nodes.
   let backlog = Atomic<Int>(0)
   private let slabs = Mutex(NodeSlabs())
@@ -49,25 +50,23 @@ package final class IndexStore: Sendable {
   package var nodeByteCount: Int { liveBytes.load(ordering: .relaxed) }
 
   /// How many versions are held, or needed to tell what held ones can see.
-  package var versionCount: Int { graph.withLock { $0.count } }
+  package var versionCount: Int { withGraph { $0.count } }
 
   /// The most keys of a node at this level.
   func limit(level: Int) -> Int { level == 0 ? leafLimit : innerLimit }
 
   /// The bytes of memory that the nodes' slabs have taken from the system.
-  package var mappedByteCount: Int { slabs.withLock { $0.mappedByteCount } }
+  package var mappedByteCount: Int { withSlabs { $0.mappedByteCount } }
 
   /// Memory for a node, of a size that `NodeSlabs.blockSize(for:)` returned.
   func allocate(blockSize: Int) -> RouteIndex.Node {
-    slabs.withLock { RouteIndex.Node(base: $0.allocate(blockSize: blockSize)) }
+    withSlabs { RouteIndex.Node(base: $0.allocate(blockSize: blockSize)) }
   }
 
   /// Gives back the memory of a node that nobody can see.
   func deallocate(_ node: RouteIndex.Node) {
-    slabs.withLock { $0.free(node.base, blockSize: node.byteCount) }
+    withSlabs { $0.free(node.base, blockSize: node.byteCount) }
   }
-
-  func withSlabs(_ body: (inout NodeSlabs) -> Void) { slabs.withLock { body(&$0) } }
 
   /// The serial of an edit that begins: higher than all before.
   func nextSerial() -> UInt64 {
@@ -79,29 +78,77 @@ package final class IndexStore: Sendable {
     liveBytes.wrappingAdd(bytes, ordering: .relaxed)
   }
 
-  /// The version of an index that was not made from another.
-  func makeFirstVersion(root: RouteIndex.Node?, serial: UInt64? = nil) -> RouteIndex.Version {
-    makeVersion(parent: nil, serial: serial ?? nextSerial(), root: root, dead: [])
+  /// The version of indexes that were not made from others.
+  func makeFirstVersion(roots: RouteIndex.Roots, serial: UInt64? = nil) -> RouteIndex.Version {
+    makeVersion(parent: nil, serial: serial ?? nextSerial(), roots: roots, dead: [])
   }
 
   /// Adds a version; `dead` are the nodes that `parent` can see and the new one cannot.
   func makeVersion(
-    parent: RouteIndex.Version?, serial: UInt64, root: RouteIndex.Node?, dead: [DeadNode]
+    parent: RouteIndex.Version?, serial: UInt64, roots: RouteIndex.Roots, dead: [DeadNode]
   ) -> RouteIndex.Version {
-    let slot = graph.withLock { graph in
-      graph.insert(parent: parent?.slot, serial: serial, root: root, dead: dead)
+    let slot = withGraph { graph in
+      graph.insert(parent: parent?.slot, serial: serial, roots: roots, dead: dead)
     }
     return RouteIndex.Version(store: self, slot: slot, weight: 1 + dead.count)
   }
 
   func retire(slot: Int, weight: Int) {
-    retired.withLock { $0.append(slot) }
+    withRetired { $0.append(slot) }
     backlog.wrappingAdd(weight, ordering: .relaxed)
   }
 }
 
+// Each lock tells the thread sanitizer what it orders.
+extension IndexStore {
+  /// What stands for a lock there: an address inside of the store.
+  private func mark(_ lock: Int) -> UnsafeMutableRawPointer {
+    Unmanaged.passUnretained(self).toOpaque() + lock
+  }
+
+  @inline(__always)
+  func withSlabs<Result: Sendable>(_ body: (inout NodeSlabs) -> Result) -> Result {
+    slabs.withLock { slabs in
+      cadastre_acquired(mark(0))
+      defer { cadastre_releasing(mark(0)) }
+      return body(&slabs)
+    }
+  }
+
+  @inline(__always)
+  func withGraph<Result: Sendable>(_ body: (inout VersionGraph) -> Result) -> Result {
+    graph.withLock { graph in
+      cadastre_acquired(mark(1))
+      defer { cadastre_releasing(mark(1)) }
+      return body(&graph)
+    }
+  }
+
+  /// Does nothing while somebody else has the graph.
+  @inline(__always)
+  func withGraphIfAvailable(_ body: (inout VersionGraph) -> Void) {
+    graph.withLockIfAvailable { graph in
+      cadastre_acquired(mark(1))
+      defer { cadastre_releasing(mark(1)) }
+      body(&graph)
+    }
+  }
+
+  @inline(__always)
+  func withRetired(_ body: (inout [Int]) -> Void) {
+    retired.withLock { retired in
+      cadastre_acquired(mark(2))
+      defer { cadastre_releasing(mark(2)) }
+      body(&retired)
+    }
+  }
+}
+
 extension RouteIndex {
-  /// Keeps the nodes of one version of an index alive.
+  /// The roots of the indexes of one version: one index, or three that change together.
+  typealias Roots = (Node?, Node?, Node?)
+
+  /// Keeps the nodes of one version of an index, or of three, alive.
   final class Version: Sendable {
     let store: IndexStore
     let slot: Int

@@ -18,8 +18,13 @@ extension RouteIndex {
     }
 
     package init(in store: IndexStore) {
+      self.init(in: store, birth: store.nextSerial())
+    }
+
+    /// Begins an index of a version that has others of the same birth.
+    init(in store: IndexStore, birth: UInt64) {
       self.store = store
-      birth = store.nextSerial()
+      self.birth = birth
     }
 
     deinit {
@@ -64,8 +69,33 @@ extension RouteIndex {
 
     /// The index of all that was appended.
     package consuming func finish() -> RouteIndex {
+      let (store, birth, count) = (store, birth, count)
+      let (root, height) = finishTree()
+      return RouteIndex(
+        version: store.makeFirstVersion(roots: (root, nil, nil), serial: birth), root: root,
+        height: height, count: count)
+    }
+
+    /// The indexes of all that was appended to three builders of one birth, as one version.
+    static func finish(
+      _ first: consuming Builder, _ second: consuming Builder, _ third: consuming Builder
+    ) -> (RouteIndex, RouteIndex, RouteIndex) {
+      precondition(first.birth == second.birth && first.birth == third.birth, "one version")
+      let (store, birth) = (first.store, first.birth)
+      let counts = (first.count, second.count, third.count)
+      let trees = (first.finishTree(), second.finishTree(), third.finishTree())
+      let version = store.makeFirstVersion(
+        roots: (trees.0.root, trees.1.root, trees.2.root), serial: birth)
+      return (
+        RouteIndex(version: version, root: trees.0.root, height: trees.0.height, count: counts.0),
+        RouteIndex(version: version, root: trees.1.root, height: trees.1.height, count: counts.1),
+        RouteIndex(version: version, root: trees.2.root, height: trees.2.height, count: counts.2)
+      )
+    }
+
+    private consuming func finishTree() -> (root: Node?, height: Int) {
       isFinished = true
-      guard count > 0 else { return RouteIndex(in: store) }
+      guard count > 0 else { return (nil, 0) }
       flushLeaf(high: nil)
       var level = exchange(&leaves, with: Level())
       var height = 1
@@ -74,10 +104,7 @@ extension RouteIndex {
         height += 1
       }
       store.count(nodes: made.nodes, bytes: made.bytes)
-      let root = level.nodes[0]
-      return RouteIndex(
-        version: store.makeFirstVersion(root: root, serial: birth), root: root, height: height,
-        count: count)
+      return (level.nodes[0], height)
     }
 
     /// Makes the nodes above a level's.

@@ -32,9 +32,14 @@ extension RouteIndex {
 
     /// Begins an edit of `base`.
     package init(of base: RouteIndex) {
+      self.init(of: base, birth: base.store.nextSerial())
+    }
+
+    /// Begins an edit that ends together with others of the same birth.
+    init(of base: RouteIndex, birth: UInt64) {
       self.base = base
       store = base.store
-      birth = store.nextSerial()
+      self.birth = birth
       root = base.root
       height = base.height
       count = base.count
@@ -46,13 +51,37 @@ extension RouteIndex {
 
     /// Ends the edit: the next version.
     package consuming func finish() -> RouteIndex {
-      isFinished = true
       guard root != base.root else { return base }
-      store.count(nodes: made.nodes, bytes: made.bytes)
-      let limit = 2 * dead.count + 64
       let version = store.makeVersion(
-        parent: base.version, serial: birth, root: root, dead: dead)
-      store.helpReclaim(limit: limit)
+        parent: base.version, serial: birth, roots: (root, nil, nil), dead: dead)
+      return finish(as: version)
+    }
+
+    /// Ends three edits of one birth, of indexes of one version, as one version.
+    static func finish(
+      _ first: consuming Editor, _ second: consuming Editor, _ third: consuming Editor
+    ) -> (RouteIndex, RouteIndex, RouteIndex) {
+      precondition(
+        first.base.version === second.base.version && first.base.version === third.base.version
+          && first.birth == second.birth && first.birth == third.birth,
+        "indexes that change together have their versions in common")
+      guard
+        first.root != first.base.root || second.root != second.base.root
+          || third.root != third.base.root
+      else { return (first.base, second.base, third.base) }
+      var dead = first.dead
+      dead.append(contentsOf: second.dead)
+      dead.append(contentsOf: third.dead)
+      let version = first.store.makeVersion(
+        parent: first.base.version, serial: first.birth,
+        roots: (first.root, second.root, third.root), dead: dead)
+      return (first.finish(as: version), second.finish(as: version), third.finish(as: version))
+    }
+
+    private consuming func finish(as version: Version) -> RouteIndex {
+      isFinished = true
+      store.count(nodes: made.nodes, bytes: made.bytes)
+      store.helpReclaim(limit: 2 * dead.count + 64)
       return RouteIndex(version: version, root: root, height: height, count: count)
     }
 

@@ -6,26 +6,32 @@ extension RouteIndex {
       var payload: Range<Int>
     }
 
+    /// Longer than what is in use, so that bytes are written in place.
     private var bytes: [UInt8] = []
+    private var usedCount = 0
     private(set) var items: [Item] = []
     var children: [Node] = []
 
     mutating func removeAll() {
-      bytes.removeAll(keepingCapacity: true)
+      usedCount = 0
       items.removeAll(keepingCapacity: true)
       children.removeAll(keepingCapacity: true)
     }
 
     mutating func append(key: UnsafeRawBufferPointer, payload: UnsafeRawBufferPointer) {
-      let start = bytes.count
-      bytes.append(contentsOf: key)
-      bytes.append(contentsOf: payload)
-      items.append(
-        Item(key: start..<start + key.count, payload: start + key.count..<bytes.count))
+      let start = usedCount
+      makeRoom(key.count + payload.count)
+      bytes.withUnsafeMutableBytes { all in
+        UnsafeMutableRawBufferPointer(rebasing: all[start...]).copyMemory(from: key)
+        UnsafeMutableRawBufferPointer(rebasing: all[(start + key.count)...])
+          .copyMemory(from: payload)
+      }
+      appendItem(keyLength: key.count, payloadLength: payload.count)
     }
 
     /// Appends the keys of a node with their payloads, and its children.
     mutating func append(contentsOf node: Node) {
+      items.reserveCapacity(items.count + node.count + 1)
       for position in 0..<node.count { append(node, position) }
       if node.level > 0 {
         for position in 0...node.count { children.append(node.child(at: position)) }
@@ -34,15 +40,30 @@ extension RouteIndex {
 
     /// Appends one key of a node with its payload.
     mutating func append(_ node: Node, _ position: Int) {
-      let start = bytes.count
-      let length = node.prefixLength + node.suffixLength(at: position)
-      bytes.append(contentsOf: repeatElement(0, count: length))
+      let start = usedCount
+      let keyLength = node.prefixLength + node.suffixLength(at: position)
+      let payload = node.level == 0 ? node.payload(at: position) : .empty
+      makeRoom(keyLength + payload.count)
       bytes.withUnsafeMutableBytes { all in
         _ = node.copyKey(
           at: position, into: UnsafeMutableRawBufferPointer(rebasing: all[start...]))
+        UnsafeMutableRawBufferPointer(rebasing: all[(start + keyLength)...])
+          .copyMemory(from: payload)
       }
-      if node.level == 0 { bytes.append(contentsOf: node.payload(at: position)) }
-      items.append(Item(key: start..<start + length, payload: start + length..<bytes.count))
+      appendItem(keyLength: keyLength, payloadLength: payload.count)
+    }
+
+    private mutating func makeRoom(_ byteCount: Int) {
+      let missing = usedCount + byteCount - bytes.count
+      if missing > 0 {
+        bytes.append(contentsOf: repeatElement(0, count: max(missing, bytes.count, 4096)))
+      }
+    }
+
+    private mutating func appendItem(keyLength: Int, payloadLength: Int) {
+      let key = usedCount..<usedCount + keyLength
+      usedCount = key.upperBound + payloadLength
+      items.append(Item(key: key, payload: key.upperBound..<usedCount))
     }
 
     /// Puts an item in a place; O(*n*).

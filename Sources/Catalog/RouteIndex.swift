@@ -34,7 +34,8 @@ package struct RouteIndex: Sendable {
 
   /// An empty index whose nodes live in `store`.
   package init(in store: IndexStore = IndexStore()) {
-    self.init(version: store.makeFirstVersion(root: nil), root: nil, height: 0, count: 0)
+    self.init(
+      version: store.makeFirstVersion(roots: (nil, nil, nil)), root: nil, height: 0, count: 0)
   }
 
   package var isEmpty: Bool { count == 0 }

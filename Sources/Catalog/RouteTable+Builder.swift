@@ -1,6 +1,7 @@
 /// Fills the indexes of an empty table from routes that come in key order.
 struct RouteTableBuilder: ~Copyable {
   private let store: IndexStore
+  private let birth: UInt64
   private var byStart: RouteIndex.Builder
   private var ids: [(id: UInt64, group: UInt64, start: Key)] = []
   private var digest: StateDigest = .zero
@@ -9,7 +10,8 @@ struct RouteTableBuilder: ~Copyable {
 
   init(in store: IndexStore) {
     self.store = store
-    byStart = RouteIndex.Builder(in: store)
+    birth = store.nextSerial()
+    byStart = RouteIndex.Builder(in: store, birth: birth)
   }
 
   /// - Throws: ``RouteTableError`` unless the route starts where the one before ended.
@@ -46,7 +48,7 @@ struct RouteTableBuilder: ~Copyable {
     guard ids.isEmpty || boundary == nil else { throw .badSeed(index: ids.count) }
     // Most often they are in order already, and sorting those is linear.
     let byIDOrder = ids.indices.sorted { ids[$0].id < ids[$1].id }
-    var byID = RouteIndex.Builder(in: store)
+    var byID = RouteIndex.Builder(in: store, birth: birth)
     var last: UInt64 = 0
     for index in byIDOrder {
       guard ids[index].id > last else { throw .badSeed(index: index) }
@@ -55,16 +57,14 @@ struct RouteTableBuilder: ~Copyable {
         ids[index].start.bytes.withUnsafeBytes { byID.append(key: id, payload: $0) }
       }
     }
-    var byGroup = RouteIndex.Builder(in: store)
+    var byGroup = RouteIndex.Builder(in: store, birth: birth)
     let order = ids.sorted { ($0.group, $0.id) < ($1.group, $1.id) }
     for (id, group, _) in order {
       IndexKey.withBytes(of: GroupID(group), RouteID(id)) {
         byGroup.append(key: $0, payload: .empty)
       }
     }
-    table.byStart = byStart.finish()
-    table.byID = byID.finish()
-    table.byGroup = byGroup.finish()
+    (table.byStart, table.byID, table.byGroup) = RouteIndex.Builder.finish(byStart, byID, byGroup)
     table.digest = digest
     table.nextRouteID = RouteID(last + 1)
   }

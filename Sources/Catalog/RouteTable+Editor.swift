@@ -26,16 +26,16 @@ extension RouteTable {
       self.table = table
       self.version = version
       self.time = time
-      byStart = RouteIndex.Editor(of: table.byStart)
-      byID = RouteIndex.Editor(of: table.byID)
-      byGroup = RouteIndex.Editor(of: table.byGroup)
+      let birth = table.store.nextSerial()
+      byStart = RouteIndex.Editor(of: table.byStart, birth: birth)
+      byID = RouteIndex.Editor(of: table.byID, birth: birth)
+      byGroup = RouteIndex.Editor(of: table.byGroup, birth: birth)
     }
 
     fileprivate consuming func finish() -> RouteTable {
       table.version = version
-      table.byStart = byStart.finish()
-      table.byID = byID.finish()
-      table.byGroup = byGroup.finish()
+      (table.byStart, table.byID, table.byGroup) = RouteIndex.Editor.finish(
+        byStart, byID, byGroup)
       return table
     }
 
@@ -73,9 +73,10 @@ extension RouteTable {
             allowedRegions: seed.allowedRegions, version: version, changedAt: time))
       }
       try builder.finish(into: &table)
-      byStart = RouteIndex.Editor(of: table.byStart)
-      byID = RouteIndex.Editor(of: table.byID)
-      byGroup = RouteIndex.Editor(of: table.byGroup)
+      let birth = table.store.nextSerial()
+      byStart = RouteIndex.Editor(of: table.byStart, birth: birth)
+      byID = RouteIndex.Editor(of: table.byID, birth: birth)
+      byGroup = RouteIndex.Editor(of: table.byGroup, birth: birth)
     }
   }
 }

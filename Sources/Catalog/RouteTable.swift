@@ -12,6 +12,8 @@ package struct RouteTable: Sendable {
   /// The sum of the records of the routes; see ``StateDigest``.
   package internal(set) var digest: StateDigest = .zero
 
+  // The three indexes are of one version of their store and change together.
+
   /// Start key to ``RouteRow``; a route ends where the next one starts.
   var byStart: RouteIndex
   /// Id, big-endian, to start key.
@@ -25,8 +27,8 @@ package struct RouteTable: Sendable {
   /// A table without routes whose indexes' nodes live in `store`.
   package init(in store: IndexStore) {
     byStart = RouteIndex(in: store)
-    byID = RouteIndex(in: store)
-    byGroup = RouteIndex(in: store)
+    byID = byStart
+    byGroup = byStart
   }
 
   /// A table of these routes, which come in key order. O(*n* log *n*).

@@ -19,14 +19,13 @@ import Testing
   @Test(arguments: testSeeds(count: 2))
   func readersSeeOneVersionEach(seed: UInt64) {
     let store = IndexStore(fanOut: 4)
-    let newest = Mutex(Self.version(of: RouteIndex(in: store), number: 0, seed: seed))
+    let newest = Newest(Self.version(of: RouteIndex(in: store), number: 0, seed: seed))
     let isDone = Atomic<Bool>(false)
     let seen = Atomic<Int>(0)
 
     let writer = TestThread {
-      for number in UInt64(1)...400 {
-        let next = Self.version(of: newest.withLock { $0 }, number: number, seed: seed &+ number)
-        newest.withLock { $0 = next }
+      for number in UInt64(1)...120 {
+        newest.replace { Self.version(of: $0, number: number, seed: seed &+ number) }
       }
       isDone.store(true, ordering: .releasing)
     }
@@ -37,8 +36,7 @@ import Testing
       TestThread {
         var random = SeededGenerator(seed: seed &* 31 &+ UInt64(reader))
         while !isDone.load(ordering: .acquiring) {
-          let index = newest.withLock { $0 }
-          Self.check(index, &random)
+          newest.withCopy { Self.check($0, &random) }
           seen.wrappingAdd(1, ordering: .relaxed)
         }
       }
@@ -48,10 +46,11 @@ import Testing
     for reader in readers { reader.join() }
     #expect(seen.load(ordering: .relaxed) > 0)
 
-    let last = newest.withLock { $0 }
-    last.checkInvariants()
-    store.reclaim(limit: .max)
-    #expect(store.nodeCount == last.reachableNodes().count, "seed \(seed)")
+    newest.withCopy { last in
+      last.checkInvariants()
+      store.reclaim(limit: .max)
+      #expect(store.nodeCount == last.reachableNodes().count, "seed \(seed)")
+    }
   }
 
   /// Two threads make versions from the same one, each its own line.
@@ -61,7 +60,7 @@ import Testing
     let threads = (0..<2).map { line in
       TestThread {
         var index = base
-        for number in UInt64(1)...200 {
+        for number in UInt64(1)...80 {
           index = Self.version(of: index, number: number, seed: number &* 7 &+ UInt64(line))
         }
         var random = SeededGenerator(seed: 1)
@@ -106,6 +105,45 @@ import Testing
       cursor.moveToNext()
     }
     precondition(count == index.count && numbers.count == 1, "a version is one version")
+  }
+}
+
+/// The newest version, behind a lock that the thread sanitizer knows, as it does not know `Mutex`.
+///
+/// Nor does it see reference counts go down: copies are dropped under the lock too, so that what a
+/// reader read is ordered before what frees it.
+private final class Newest: @unchecked Sendable {
+  // Unchecked: `value` is read and written under `lock` alone.
+  private var value: RouteIndex
+  private let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+
+  init(_ value: RouteIndex) {
+    self.value = value
+    pthread_mutex_init(lock, nil)
+  }
+
+  deinit {
+    pthread_mutex_destroy(lock)
+    lock.deallocate()
+  }
+
+  func withCopy(_ body: (RouteIndex) -> Void) {
+    pthread_mutex_lock(lock)
+    var copy = Optional(value)
+    pthread_mutex_unlock(lock)
+    copy.map(body)
+    pthread_mutex_lock(lock)
+    copy = nil
+    pthread_mutex_unlock(lock)
+  }
+
+  func replace(_ next: (RouteIndex) -> RouteIndex) {
+    withCopy { old in
+      let new = next(old)
+      pthread_mutex_lock(lock)
+      value = new
+      pthread_mutex_unlock(lock)
+    }
   }
 }
 

@@ -29,6 +29,12 @@ static inline size_t cadastre_rank(const uint64_t *numbers, size_t count, uint64
 /// Not inline: Swift reads this header without the flags that C is compiled with.
 bool cadastre_is_sanitized(void);
 
+/// Tells the thread sanitizer, which does not see into Swift's `Mutex`, that what was done before
+/// `cadastre_releasing(lock)` has happened before what is done after `cadastre_acquired(lock)`.
+/// Without it nothing is done.
+void cadastre_acquired(void *lock);
+void cadastre_releasing(void *lock);
+
 /// Maps `size` bytes of zeros at a multiple of `size`, a power of two, in huge pages where the
 /// system has them; null when there is no memory left.
 void *cadastre_map_huge(size_t size);
