@@ -10,7 +10,7 @@ struct VersionGraph {
     var childCount = 0
     /// The exclusive or of the children's slots: the child's, when there is one.
     var childSlots = 0
-    var roots: RouteIndex.Roots
+    var trees: RouteIndex.Trees
     var isHeld = true
     /// The nodes that the parent can see and this version cannot.
     var dead: [DeadNode]
@@ -28,9 +28,9 @@ struct VersionGraph {
   var count: Int { versions.count - freeSlots.count }
 
   mutating func insert(
-    parent: Int?, serial: UInt64, roots: RouteIndex.Roots, dead: [DeadNode]
+    parent: Int?, serial: UInt64, trees: RouteIndex.Trees, dead: [DeadNode]
   ) -> Int {
-    let version = Version(serial: serial, parent: parent, roots: roots, dead: dead)
+    let version = Version(serial: serial, parent: parent, trees: trees, dead: dead)
     let slot: Int
     if let free = freeSlots.popLast() {
       slot = free
@@ -59,9 +59,10 @@ struct VersionGraph {
       switch versions[slot].childCount {
       case 0:
         // Nobody else sees what was born after the parent. What it replaced, the parent sees.
-        let roots = versions[slot].roots
-        for root in [roots.0, roots.1, roots.2] {
-          if let root, root.birth > floor { jobs.append(.tree(root, floor: floor)) }
+        let trees = versions[slot].trees
+        for tree in trees.indices {
+          guard let root = trees[tree].root, root.birth > floor else { continue }
+          jobs.append(.tree(root, floor: floor))
         }
         if let parent {
           versions[parent].childCount -= 1
@@ -101,7 +102,7 @@ struct VersionGraph {
 
   private mutating func clear(_ slot: Int) {
     versions[slot] = Version(
-      serial: 0, parent: nil, roots: (nil, nil, nil), isHeld: false, dead: [])
+      serial: 0, parent: nil, trees: RouteIndex.Trees(), isHeld: false, dead: [])
     freeSlots.append(slot)
   }
 }

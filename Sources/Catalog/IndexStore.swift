@@ -78,17 +78,17 @@ package final class IndexStore: Sendable {
     liveBytes.wrappingAdd(bytes, ordering: .relaxed)
   }
 
-  /// The version of indexes that were not made from others.
-  func makeFirstVersion(roots: RouteIndex.Roots, serial: UInt64? = nil) -> RouteIndex.Version {
-    makeVersion(parent: nil, serial: serial ?? nextSerial(), roots: roots, dead: [])
+  /// The version of trees that were not made from others.
+  func makeFirstVersion(of trees: RouteIndex.Trees, serial: UInt64? = nil) -> RouteIndex.Version {
+    makeVersion(of: trees, parent: nil, serial: serial ?? nextSerial(), dead: [])
   }
 
   /// Adds a version; `dead` are the nodes that `parent` can see and the new one cannot.
   func makeVersion(
-    parent: RouteIndex.Version?, serial: UInt64, roots: RouteIndex.Roots, dead: [DeadNode]
+    of trees: RouteIndex.Trees, parent: RouteIndex.Version?, serial: UInt64, dead: [DeadNode]
   ) -> RouteIndex.Version {
     let slot = withGraph { graph in
-      graph.insert(parent: parent?.slot, serial: serial, roots: roots, dead: dead)
+      graph.insert(parent: parent?.slot, serial: serial, trees: trees, dead: dead)
     }
     return RouteIndex.Version(store: self, slot: slot, weight: 1 + dead.count)
   }
@@ -145,10 +145,7 @@ extension IndexStore {
 }
 
 extension RouteIndex {
-  /// The roots of the indexes of one version: one index, or three that change together.
-  typealias Roots = (Node?, Node?, Node?)
-
-  /// Keeps the nodes of one version of an index, or of three, alive.
+  /// Keeps the nodes of one version of a tree, or of three, alive.
   final class Version: Sendable {
     let store: IndexStore
     let slot: Int

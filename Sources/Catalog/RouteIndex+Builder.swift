@@ -69,33 +69,26 @@ extension RouteIndex {
 
     /// The index of all that was appended.
     package consuming func finish() -> RouteIndex {
-      let (store, birth, count) = (store, birth, count)
-      let (root, height) = finishTree()
+      let (store, birth) = (store, birth)
+      var trees = Trees()
+      trees[0] = finishTree()
       return RouteIndex(
-        version: store.makeFirstVersion(roots: (root, nil, nil), serial: birth), root: root,
-        height: height, count: count)
+        version: store.makeFirstVersion(of: trees, serial: birth), tree: trees[0])
     }
 
-    /// The indexes of all that was appended to three builders of one birth, as one version.
+    /// The version with all that was appended to three builders of one birth.
     static func finish(
       _ first: consuming Builder, _ second: consuming Builder, _ third: consuming Builder
-    ) -> (RouteIndex, RouteIndex, RouteIndex) {
+    ) -> (version: Version, trees: Trees) {
       precondition(first.birth == second.birth && first.birth == third.birth, "one version")
       let (store, birth) = (first.store, first.birth)
-      let counts = (first.count, second.count, third.count)
-      let trees = (first.finishTree(), second.finishTree(), third.finishTree())
-      let version = store.makeFirstVersion(
-        roots: (trees.0.root, trees.1.root, trees.2.root), serial: birth)
-      return (
-        RouteIndex(version: version, root: trees.0.root, height: trees.0.height, count: counts.0),
-        RouteIndex(version: version, root: trees.1.root, height: trees.1.height, count: counts.1),
-        RouteIndex(version: version, root: trees.2.root, height: trees.2.height, count: counts.2)
-      )
+      let trees: Trees = [first.finishTree(), second.finishTree(), third.finishTree()]
+      return (store.makeFirstVersion(of: trees, serial: birth), trees)
     }
 
-    private consuming func finishTree() -> (root: Node?, height: Int) {
+    private consuming func finishTree() -> Tree {
       isFinished = true
-      guard count > 0 else { return (nil, 0) }
+      guard count > 0 else { return Tree() }
       flushLeaf(high: nil)
       var level = exchange(&leaves, with: Level())
       var height = 1
@@ -104,7 +97,7 @@ extension RouteIndex {
         height += 1
       }
       store.count(nodes: made.nodes, bytes: made.bytes)
-      return (level.nodes[0], height)
+      return Tree(root: level.nodes[0], height: height, count: count)
     }
 
     /// Makes the nodes above a level's.

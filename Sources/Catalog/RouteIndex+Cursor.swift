@@ -14,7 +14,7 @@ extension RouteIndex {
     /// A cursor that is not on an entry yet.
     package init(_ index: RouteIndex) {
       self.index = index
-      path.reserveCapacity(index.height)
+      path.reserveCapacity(index.tree.height)
     }
 
     /// The entry that the cursor is on, valid while the cursor lives and stays; nil past an end.
@@ -28,13 +28,13 @@ extension RouteIndex {
     /// Goes to the first entry. O(log *n*).
     package mutating func seekToFirst() {
       path.removeAll(keepingCapacity: true)
-      if let root = index.root { descend(from: root, toFirst: true) }
+      if let root = index.tree.root { descend(from: root, toFirst: true) }
     }
 
     /// Goes to the last entry. O(log *n*).
     package mutating func seekToLast() {
       path.removeAll(keepingCapacity: true)
-      if let root = index.root { descend(from: root, toFirst: false) }
+      if let root = index.tree.root { descend(from: root, toFirst: false) }
     }
 
     /// Goes to the last entry whose key is at or before `key`. O(log *n*).
@@ -121,7 +121,7 @@ extension RouteIndex {
     /// before it; nil when the index is empty.
     private mutating func seekRank(of key: UnsafeRawBufferPointer) -> Int? {
       path.removeAll(keepingCapacity: true)
-      guard var node = index.root else { return nil }
+      guard var node = index.tree.root else { return nil }
       let needle = Needle(key)
       while true {
         let rank = node.countOfKeys(atOrBefore: needle)

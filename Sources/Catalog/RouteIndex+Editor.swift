@@ -15,13 +15,13 @@ extension RouteIndex {
   /// carries the edit's serial and is changed in place from then on. What was made is freed when
   /// the editor goes away without ``finish()``.
   package struct Editor: ~Copyable {
-    let base: RouteIndex
+    let base: Version
+    private let baseTrees: Trees
     let store: IndexStore
     let birth: UInt64
-    var root: Node?
-    var height: Int
-    /// How many entries there are by now.
-    package internal(set) var count: Int
+    private(set) var trees: Trees
+    /// Which of the trees is being changed.
+    private var selected = 0
     /// The nodes of `base` that were replaced.
     var dead: [DeadNode] = []
     /// From the root to a leaf, set by `descend`.
@@ -32,57 +32,63 @@ extension RouteIndex {
 
     /// Begins an edit of `base`.
     package init(of base: RouteIndex) {
-      self.init(of: base, birth: base.store.nextSerial())
+      var trees = Trees()
+      trees[0] = base.tree
+      self.init(of: trees, base.version)
     }
 
-    /// Begins an edit that ends together with others of the same birth.
-    init(of base: RouteIndex, birth: UInt64) {
-      self.base = base
-      store = base.store
-      self.birth = birth
-      root = base.root
-      height = base.height
-      count = base.count
+    /// Begins an edit of all trees of a version.
+    init(of trees: Trees, _ version: Version) {
+      base = version
+      baseTrees = trees
+      store = version.store
+      birth = store.nextSerial()
+      self.trees = trees
     }
 
     deinit {
-      if !isFinished, let root, root.birth == birth { Self.free(root, birth, store) }
+      guard !isFinished else { return }
+      for tree in trees.indices {
+        if let root = trees[tree].root, root.birth == birth { Self.free(root, birth, store) }
+      }
     }
+
+    var root: Node? {
+      @inline(__always) get { trees[selected].root }
+      @inline(__always) set { trees[selected].root = newValue }
+    }
+
+    var height: Int {
+      get { trees[selected].height }
+      set { trees[selected].height = newValue }
+    }
+
+    /// How many entries the tree has by now that was changed last.
+    package internal(set) var count: Int {
+      get { trees[selected].count }
+      set { trees[selected].count = newValue }
+    }
+
+    /// Lets what follows work on one of the trees.
+    @inline(__always)
+    mutating func select(_ tree: Int) { selected = tree }
 
     /// Ends the edit: the next version.
     package consuming func finish() -> RouteIndex {
-      guard root != base.root else { return base }
-      let version = store.makeVersion(
-        parent: base.version, serial: birth, roots: (root, nil, nil), dead: dead)
-      return finish(as: version)
+      let trees = trees
+      return RouteIndex(version: finishVersion(), tree: trees[0])
     }
 
-    /// Ends three edits of one birth, of indexes of one version, as one version.
-    static func finish(
-      _ first: consuming Editor, _ second: consuming Editor, _ third: consuming Editor
-    ) -> (RouteIndex, RouteIndex, RouteIndex) {
-      precondition(
-        first.base.version === second.base.version && first.base.version === third.base.version
-          && first.birth == second.birth && first.birth == third.birth,
-        "indexes that change together have their versions in common")
-      guard
-        first.root != first.base.root || second.root != second.base.root
-          || third.root != third.base.root
-      else { return (first.base, second.base, third.base) }
-      var dead = first.dead
-      dead.append(contentsOf: second.dead)
-      dead.append(contentsOf: third.dead)
-      let version = first.store.makeVersion(
-        parent: first.base.version, serial: first.birth,
-        roots: (first.root, second.root, third.root), dead: dead)
-      return (first.finish(as: version), second.finish(as: version), third.finish(as: version))
-    }
-
-    private consuming func finish(as version: Version) -> RouteIndex {
+    /// Ends the edit: the next version, which is the old one when nothing changed.
+    consuming func finishVersion() -> Version {
       isFinished = true
+      guard trees.indices.contains(where: { trees[$0].root != baseTrees[$0].root }) else {
+        return base
+      }
       store.count(nodes: made.nodes, bytes: made.bytes)
+      let version = store.makeVersion(of: trees, parent: base, serial: birth, dead: dead)
       store.helpReclaim(limit: 2 * dead.count + 64)
-      return RouteIndex(version: version, root: root, height: height, count: count)
+      return version
     }
 
     /// Frees what the edit made below and with a node.
@@ -117,27 +123,6 @@ extension RouteIndex {
 }
 
 extension RouteIndex.Editor {
-  /// Lends the entry whose key is `key`, as the edit has it by now, or nil.
-  ///
-  /// The entry is valid until the next change.
-  package borrowing func withEntry<Result>(
-    at key: UnsafeRawBufferPointer, _ body: (RouteIndex.Entry?) -> Result
-  ) -> Result {
-    guard let root else { return body(nil) }
-    let needle = RouteIndex.Needle(key)
-    let found = RouteIndex.entries(around: needle, under: root).atOrBefore
-    return body(found.flatMap { $0.node.key(at: $0.position, equals: needle) ? $0 : nil })
-  }
-
-  /// The last entry whose key is at or before `key` and the one after it, as the edit has them by
-  /// now. They are valid until the next change.
-  borrowing func entries(
-    around key: UnsafeRawBufferPointer
-  ) -> (atOrBefore: RouteIndex.Entry?, after: RouteIndex.Entry?) {
-    guard let root else { return (nil, nil) }
-    return RouteIndex.entries(around: RouteIndex.Needle(key), under: root)
-  }
-
   /// Sets the payload of a key.
   ///
   /// - Returns: Whether the key is new.
@@ -145,8 +130,9 @@ extension RouteIndex.Editor {
   /// - Complexity: Copies O(log *n*) nodes that the edit has not copied yet.
   @discardableResult
   package mutating func upsert(
-    key: UnsafeRawBufferPointer, payload: UnsafeRawBufferPointer
+    key: UnsafeRawBufferPointer, payload: UnsafeRawBufferPointer, in tree: Int = 0
   ) -> Bool {
+    select(tree)
     precondition(key.count <= RouteIndex.maximumKeyLength, "a key that is too long for the index")
     precondition(
       payload.count <= RouteIndex.maximumPayloadLength, "a payload that is too long for the index")
@@ -184,9 +170,10 @@ extension RouteIndex.Editor {
   /// - Returns: Whether it was there.
   /// - Complexity: Copies O(log *n*) nodes that the edit has not copied yet.
   @discardableResult
-  package mutating func remove(key: UnsafeRawBufferPointer) -> Bool {
-    guard withEntry(at: key, { $0 != nil }) else { return false }
+  package mutating func remove(key: UnsafeRawBufferPointer, from tree: Int = 0) -> Bool {
+    select(tree)
     let needle = RouteIndex.Needle(key)
+    guard trees[tree].entry(at: needle) != nil else { return false }
     descend(to: needle)
     let depth = path.count - 1
     own(depth: depth)

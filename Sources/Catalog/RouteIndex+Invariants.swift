@@ -1,11 +1,11 @@
 extension RouteIndex {
   /// Traps unless the tree is well formed. O(*n*).
   package func checkInvariants() {
-    guard let root else {
-      precondition(height == 0 && count == 0, "an index without nodes is empty")
+    guard let root = tree.root else {
+      precondition(tree.height == 0 && count == 0, "an index without nodes is empty")
       return
     }
-    precondition(root.level == height - 1, "the height counts the levels")
+    precondition(root.level == tree.height - 1, "the height counts the levels")
     precondition(root.level == 0 || root.count >= 1, "an inner root has two children")
     var entries = 0
     check(root, low: nil, high: nil, parentBirth: .max, &entries)
@@ -70,7 +70,7 @@ extension RouteIndex {
   /// The addresses of the nodes that this version can see. O(*n*).
   package func reachableNodes() -> Set<UInt> {
     var found: Set<UInt> = []
-    var stack = root.map { [$0] } ?? []
+    var stack = tree.root.map { [$0] } ?? []
     while let node = stack.popLast() {
       found.insert(UInt(bitPattern: node.base))
       if node.level > 0 {

@@ -1,5 +1,3 @@
-import CIntrinsics
-
 /// An ordered map from byte keys to small payloads that nobody but its owner interprets: a
 /// persistent B+tree of raw nodes.
 ///
@@ -19,26 +17,21 @@ package struct RouteIndex: Sendable {
 
   /// Keeps the nodes from being freed.
   let version: Version
-  let root: Node?
-  /// Levels of nodes: 0 when empty, 1 when the root is a leaf.
-  let height: Int
-  /// How many entries there are.
-  package let count: Int
+  let tree: Tree
 
-  init(version: Version, root: Node?, height: Int, count: Int) {
+  init(version: Version, tree: Tree) {
     self.version = version
-    self.root = root
-    self.height = height
-    self.count = count
+    self.tree = tree
   }
 
   /// An empty index whose nodes live in `store`.
   package init(in store: IndexStore = IndexStore()) {
-    self.init(
-      version: store.makeFirstVersion(roots: (nil, nil, nil)), root: nil, height: 0, count: 0)
+    self.init(version: store.makeFirstVersion(of: Trees()), tree: Tree())
   }
 
-  package var isEmpty: Bool { count == 0 }
+  /// How many entries there are.
+  package var count: Int { tree.count }
+  package var isEmpty: Bool { tree.count == 0 }
 
   /// Where the nodes live.
   package var store: IndexStore { version.store }
@@ -75,23 +68,13 @@ extension RouteIndex {
 
   /// Lends the last entry whose key is at or before `key`; nil when all are after it.
   /// O(log *n*), allocates nothing.
-  @inline(__always)
   package func withEntry<Result, Failure: Error>(
     atOrBefore key: UnsafeRawBufferPointer,
     _ body: (Entry?) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     // Nothing but `version` keeps the nodes alive, and the optimizer cannot see that they need it.
     defer { withExtendedLifetime(version) {} }
-    guard let root else { return try body(nil) }
-    let needle = Needle(key)
-    var node = root
-    while node.level > 0 {
-      node = node.prefetchedChild(at: node.countOfKeys(atOrBefore: needle))
-    }
-    let rank = node.countOfKeys(atOrBefore: needle)
-    if rank > 0 { return try body(Entry(node: node, position: rank - 1)) }
-    // The key lies between the leaf's separator and its first key: it belongs to the leaf before.
-    return try body(lastEntry(before: needle))
+    return try body(tree.entry(atOrBefore: Needle(key)))
   }
 
   /// Lends the entry whose key is `key`, or nil. O(log *n*), allocates nothing.
@@ -99,15 +82,7 @@ extension RouteIndex {
     at key: UnsafeRawBufferPointer, _ body: (Entry?) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     defer { withExtendedLifetime(version) {} }
-    guard let root else { return try body(nil) }
-    let needle = Needle(key)
-    var node = root
-    while node.level > 0 {
-      node = node.prefetchedChild(at: node.countOfKeys(atOrBefore: needle))
-    }
-    let rank = node.countOfKeys(atOrBefore: needle)
-    guard rank > 0, node.key(at: rank - 1, equals: needle) else { return try body(nil) }
-    return try body(Entry(node: node, position: rank - 1))
+    return try body(tree.entry(at: Needle(key)))
   }
 
   /// Lends the last entry whose key is at or before `key` and the entry that follows it; either is
@@ -117,45 +92,7 @@ extension RouteIndex {
     _ body: (_ atOrBefore: Entry?, _ after: Entry?) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     defer { withExtendedLifetime(version) {} }
-    guard let root else { return try body(nil, nil) }
-    let pair = Self.entries(around: Needle(key), under: root)
+    let pair = tree.entries(around: Needle(key))
     return try body(pair.atOrBefore, pair.after)
-  }
-
-  /// The entries on both sides of a needle in the tree of `root`.
-  static func entries(around needle: Needle, under root: Node) -> (
-    atOrBefore: Entry?, after: Entry?
-  ) {
-    var node = root
-    var before: Node?
-    var after: Node?
-    while node.level > 0 {
-      let rank = node.countOfKeys(atOrBefore: needle)
-      if rank > 0 { before = node.child(at: rank - 1) }
-      if rank < node.count { after = node.child(at: rank + 1) }
-      node = node.prefetchedChild(at: rank)
-    }
-    let rank = node.countOfKeys(atOrBefore: needle)
-    return (
-      rank > 0 ? Entry(node: node, position: rank - 1) : before.map(lastEntry(under:)),
-      rank < node.count ? Entry(node: node, position: rank) : after.map(firstEntry(under:))
-    )
-  }
-
-  @inline(never)
-  private func lastEntry(before needle: Needle) -> Entry? {
-    root.flatMap { Self.entries(around: needle, under: $0).atOrBefore }
-  }
-
-  static func firstEntry(under root: Node) -> Entry {
-    var node = root
-    while node.level > 0 { node = node.child(at: 0) }
-    return Entry(node: node, position: 0)
-  }
-
-  static func lastEntry(under root: Node) -> Entry {
-    var node = root
-    while node.level > 0 { node = node.child(at: node.count) }
-    return Entry(node: node, position: node.count - 1)
   }
 }

@@ -64,7 +64,7 @@ struct RouteTableBuilder: ~Copyable {
         byGroup.append(key: $0, payload: .empty)
       }
     }
-    (table.byStart, table.byID, table.byGroup) = RouteIndex.Builder.finish(byStart, byID, byGroup)
+    (table.holder, table.trees) = RouteIndex.Builder.finish(byStart, byID, byGroup)
     table.digest = digest
     table.nextRouteID = RouteID(last + 1)
   }

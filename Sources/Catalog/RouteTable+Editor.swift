@@ -18,24 +18,19 @@ extension RouteTable {
     package private(set) var version: CatalogVersion
     package private(set) var time: HybridTimestamp
 
-    private var byStart: RouteIndex.Editor
-    private var byID: RouteIndex.Editor
-    private var byGroup: RouteIndex.Editor
+    private var indexes: RouteIndex.Editor
 
     fileprivate init(of table: RouteTable, version: CatalogVersion, time: HybridTimestamp) {
       self.table = table
       self.version = version
       self.time = time
-      let birth = table.store.nextSerial()
-      byStart = RouteIndex.Editor(of: table.byStart, birth: birth)
-      byID = RouteIndex.Editor(of: table.byID, birth: birth)
-      byGroup = RouteIndex.Editor(of: table.byGroup, birth: birth)
+      indexes = RouteIndex.Editor(of: table.trees, table.holder)
     }
 
     fileprivate consuming func finish() -> RouteTable {
       table.version = version
-      (table.byStart, table.byID, table.byGroup) = RouteIndex.Editor.finish(
-        byStart, byID, byGroup)
+      table.trees = indexes.trees
+      table.holder = indexes.finishVersion()
       return table
     }
 
@@ -53,14 +48,16 @@ extension RouteTable {
     /// The route that starts at `start` in the version in the making.
     package borrowing func route(startingAt start: Key) -> Route? {
       start.bytes.withUnsafeBytes { bytes in
-        let (entry, next) = byStart.entries(around: bytes)
+        let (entry, next) = indexes.trees[RouteTable.TreeIndex.byStart].entries(
+          around: RouteIndex.Needle(bytes))
         return entry.flatMap { $0.hasKey(bytes) ? RouteTable.route($0, next) : nil }
       }
     }
 
     /// Fills an empty table.
     package mutating func bootstrap(_ seeds: [RouteSeed]) throws(RouteTableError) {
-      guard byStart.count == 0, table.nextRouteID == RouteID(1) else { throw .notEmpty }
+      guard indexes.trees[RouteTable.TreeIndex.byStart].count == 0, table.nextRouteID == RouteID(1)
+      else { throw .notEmpty }
       guard let first = seeds.first, first.start == .least else { throw .badSeed(index: 0) }
       var builder = RouteTableBuilder(in: table.store)
       for index in seeds.indices {
@@ -73,10 +70,7 @@ extension RouteTable {
             allowedRegions: seed.allowedRegions, version: version, changedAt: time))
       }
       try builder.finish(into: &table)
-      let birth = table.store.nextSerial()
-      byStart = RouteIndex.Editor(of: table.byStart, birth: birth)
-      byID = RouteIndex.Editor(of: table.byID, birth: birth)
-      byGroup = RouteIndex.Editor(of: table.byGroup, birth: birth)
+      indexes = RouteIndex.Editor(of: table.trees, table.holder)
     }
   }
 }
@@ -93,7 +87,8 @@ extension RouteTable.Editor {
   private borrowing func known(
     _ id: RouteID, _ start: Key, _ bytes: UnsafeRawBufferPointer
   ) throws(RouteTableError) -> Found {
-    let (entry, next) = byStart.entries(around: bytes)
+    let (entry, next) = indexes.trees[RouteTable.TreeIndex.byStart].entries(
+      around: RouteIndex.Needle(bytes))
     guard let entry, entry.hasKey(bytes) else { throw .noRouteStarts(at: start) }
     let row = RouteRow(entry.payload)
     guard row.id == id.rawValue else {
@@ -135,6 +130,10 @@ extension RouteTable.Editor {
     guard newRoute >= table.nextRouteID, newRoute.rawValue < .max else {
       throw .routeIDUsed(newRoute)
     }
+    // The hashing below takes as long as memory takes to answer.
+    IndexKey.withBytes(of: GroupID(old.row.group), newRoute) {
+      indexes.trees[RouteTable.TreeIndex.byGroup].prefetchLeaf(of: RouteIndex.Needle($0))
+    }
     let left = stamped(old.row)
     var right = left
     right.id = newRoute.rawValue
@@ -145,13 +144,15 @@ extension RouteTable.Editor {
     // Both rows borrow the regions of the old one: they are written out before it changes.
     left.withBytes { left in
       right.withBytes { right in
-        byStart.upsert(key: cut, payload: right)
-        byStart.upsert(key: lower, payload: left)
+        indexes.upsert(key: cut, payload: right, in: RouteTable.TreeIndex.byStart)
+        indexes.upsert(key: lower, payload: left, in: RouteTable.TreeIndex.byStart)
       }
     }
-    IndexKey.withBytes(of: newRoute) { _ = byID.upsert(key: $0, payload: cut) }
+    IndexKey.withBytes(of: newRoute) {
+      _ = indexes.upsert(key: $0, payload: cut, in: RouteTable.TreeIndex.byID)
+    }
     IndexKey.withBytes(of: GroupID(right.group), newRoute) {
-      _ = byGroup.upsert(key: $0, payload: .empty)
+      _ = indexes.upsert(key: $0, payload: .empty, in: RouteTable.TreeIndex.byGroup)
     }
     table.nextRouteID = newRoute.next
   }
@@ -185,11 +186,15 @@ extension RouteTable.Editor {
     table.digest += merged.digest(lower: lower, upper: right.upper)
     let rightGroup = GroupID(right.row.group)
     merged.withBytes { merged in
-      byStart.remove(key: cut)
-      byStart.upsert(key: lower, payload: merged)
+      indexes.remove(key: cut, from: RouteTable.TreeIndex.byStart)
+      indexes.upsert(key: lower, payload: merged, in: RouteTable.TreeIndex.byStart)
     }
-    IndexKey.withBytes(of: absorbed) { _ = byID.remove(key: $0) }
-    IndexKey.withBytes(of: rightGroup, absorbed) { _ = byGroup.remove(key: $0) }
+    IndexKey.withBytes(of: absorbed) {
+      _ = indexes.remove(key: $0, from: RouteTable.TreeIndex.byID)
+    }
+    IndexKey.withBytes(of: rightGroup, absorbed) {
+      _ = indexes.remove(key: $0, from: RouteTable.TreeIndex.byGroup)
+    }
   }
 
   /// Moves the route from one group to another. O(log *n*).
@@ -200,8 +205,12 @@ extension RouteTable.Editor {
       guard row.group == from.rawValue else { throw .changedElsewhere(route) }
       row.group = to.rawValue
     }
-    IndexKey.withBytes(of: from, route) { _ = byGroup.remove(key: $0) }
-    IndexKey.withBytes(of: to, route) { _ = byGroup.upsert(key: $0, payload: .empty) }
+    IndexKey.withBytes(of: from, route) {
+      _ = indexes.remove(key: $0, from: RouteTable.TreeIndex.byGroup)
+    }
+    IndexKey.withBytes(of: to, route) {
+      _ = indexes.upsert(key: $0, payload: .empty, in: RouteTable.TreeIndex.byGroup)
+    }
   }
 
   /// Changes what may be done with the keys of the route. O(log *n*).
@@ -241,7 +250,9 @@ extension RouteTable.Editor {
         try body(&new)
         table.digest -= old.row.digest(lower: lower, upper: old.upper)
         table.digest += new.digest(lower: lower, upper: old.upper)
-        new.withBytes { _ = byStart.upsert(key: lower, payload: $0) }
+        new.withBytes {
+          _ = indexes.upsert(key: lower, payload: $0, in: RouteTable.TreeIndex.byStart)
+        }
       }
     }
     try result.get()

@@ -11,8 +11,9 @@ extension RouteTable {
   /// Who owns the key with these bytes; nil only while there are no routes. O(log *n*), allocates
   /// nothing.
   package func owner(of key: UnsafeRawBufferPointer) -> RouteOwner? {
-    byStart.withEntry(atOrBefore: key) { entry in
-      entry.map { RouteRow.owner(in: $0.payload) }
+    defer { withExtendedLifetime(holder) {} }
+    return trees[TreeIndex.byStart].entry(atOrBefore: RouteIndex.Needle(key)).map {
+      RouteRow.owner(in: $0.payload)
     }
   }
 

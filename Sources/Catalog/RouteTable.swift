@@ -12,23 +12,31 @@ package struct RouteTable: Sendable {
   /// The sum of the records of the routes; see ``StateDigest``.
   package internal(set) var digest: StateDigest = .zero
 
-  // The three indexes are of one version of their store and change together.
+  // The three indexes are trees of one version, so a copy retains one object.
+  var holder: RouteIndex.Version
+  var trees: RouteIndex.Trees
 
   /// Start key to ``RouteRow``; a route ends where the next one starts.
-  var byStart: RouteIndex
+  var byStart: RouteIndex { RouteIndex(version: holder, tree: trees[TreeIndex.byStart]) }
   /// Id, big-endian, to start key.
-  var byID: RouteIndex
+  var byID: RouteIndex { RouteIndex(version: holder, tree: trees[TreeIndex.byID]) }
   /// Group and id, big-endian, to nothing.
-  var byGroup: RouteIndex
+  var byGroup: RouteIndex { RouteIndex(version: holder, tree: trees[TreeIndex.byGroup]) }
+
+  /// The places of the indexes among the trees of a version.
+  enum TreeIndex {
+    static let byStart = 0
+    static let byID = 1
+    static let byGroup = 2
+  }
 
   /// The table before the bootstrap: no routes.
   package init() { self.init(in: IndexStore()) }
 
   /// A table without routes whose indexes' nodes live in `store`.
   package init(in store: IndexStore) {
-    byStart = RouteIndex(in: store)
-    byID = byStart
-    byGroup = byStart
+    trees = RouteIndex.Trees()
+    holder = store.makeFirstVersion(of: trees)
   }
 
   /// A table of these routes, which come in key order. O(*n* log *n*).
@@ -39,7 +47,7 @@ package struct RouteTable: Sendable {
     version: CatalogVersion, nextRouteID: RouteID, routes: some Sequence<Route>
   ) throws(RouteTableError) {
     self.init()
-    var builder = RouteTableBuilder(in: byStart.store)
+    var builder = RouteTableBuilder(in: store)
     for route in routes { try builder.append(route) }
     try builder.finish(into: &self)
     guard self.nextRouteID <= nextRouteID else { throw .badSeed(index: count) }
@@ -48,10 +56,10 @@ package struct RouteTable: Sendable {
   }
 
   /// How many routes there are.
-  package var count: Int { byStart.count }
-  package var isEmpty: Bool { byStart.isEmpty }
+  package var count: Int { trees[TreeIndex.byStart].count }
+  package var isEmpty: Bool { count == 0 }
   /// Where the nodes of the indexes live.
-  package var store: IndexStore { byStart.store }
+  package var store: IndexStore { holder.store }
 }
 
 /// What a router asks for: who owns a key.
