@@ -41,11 +41,11 @@ test-core: setup ## Run the core's tests alone: builds no network stack, takes s
 	$(CORE) swift test --scratch-path .build/core
 
 test-address: setup ## Run the index's tests under AddressSanitizer.
-	$(CORE) swift test --scratch-path .build/address --sanitize=address \
+	$(CORE) swift test --scratch-path .build/address --sanitize=address --disable-xctest \
 	  --filter 'CatalogTests.RouteIndex|CatalogTests.RouteTable'
 
 test-thread: setup ## Run the index's concurrent tests under ThreadSanitizer.
-	$(CORE) swift test --scratch-path .build/thread --sanitize=thread \
+	$(CORE) swift test --scratch-path .build/thread --sanitize=thread --disable-xctest \
 	  --filter 'CatalogTests.RouteIndexConcurrency'
 
 lint: ## Check the formatting and style of all Swift code.
