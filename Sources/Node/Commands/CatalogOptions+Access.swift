@@ -30,7 +30,14 @@ extension CatalogOptions {
 
   /// Sends a command and writes what became of it.
   func submit(_ command: Command, output: OutputOptions) async throws {
-    let receipt = try await withWriter { try await $0.submit(command) }
+    let receipt = try await withWriter { writer in
+      do {
+        return try await writer.submit(command)
+      } catch {
+        let cause = Task.isCancelled ? CancellationError() : error
+        throw Problem(describing: cause).naming(command.id)
+      }
+    }
     output.write(receipt.json, else: receipt.text)
   }
 }

@@ -224,7 +224,14 @@ package final class NodeService: Service {
       core.leaderAddress = "\(configuration.advertisedAddress ?? address)"
     }
     if let file = configuration.addressFile {
-      try Data("\(address)\n".utf8).write(to: URL(fileURLWithPath: file), options: .atomic)
+      do {
+        try Data("\(address)\n".utf8).write(to: URL(fileURLWithPath: file), options: .atomic)
+      } catch {
+        throw NodeError(
+          .unknown, reason: "address_file",
+          "the address cannot be written to \(file): \(Problem.reason(of: error))",
+          remedy: "name a file in a folder that is there and may be written to")
+      }
     }
     logger.info(
       "listening on \(address) as \(core.role.rawValue)",

@@ -41,8 +41,15 @@ package final class NodeServer: Sendable {
     do {
       try await withTaskExecutorPreference(executor) { try await server.serve() }
     } catch let error as RuntimeError {
+      if (error.cause as? IOError)?.errnoCode == EADDRINUSE {
+        throw NodeError(
+          .unavailable, reason: "address_in_use", "\(listen) is in use by another program",
+          remedy: "listen on another port; port 0 takes any free one")
+      }
       throw NodeError(
-        .unavailable, "cannot listen on \(listen): \(error.cause.map { "\($0)" } ?? error.message)")
+        .unknown, reason: "cannot_listen",
+        "cannot listen on \(listen): \(error.cause.map { "\($0)" } ?? error.message)",
+        remedy: "give an address of this machine, and a port that this user may take")
     }
   }
 

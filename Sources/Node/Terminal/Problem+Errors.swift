@@ -1,3 +1,4 @@
+import Foundation
 import GRPCCore
 import Replay
 
@@ -14,8 +15,15 @@ extension Problem {
         .interrupted, code: "interrupted", "stopped before it was done",
         help: "what was committed until then stays; run the command again to go on")
     default:
-      self.init(.failed, code: "failed", String(describing: error))
+      self.init(.failed, code: "failed", Self.reason(of: error))
     }
+  }
+
+  /// What the system said, without what Foundation wraps around it.
+  static func reason(of error: any Error) -> String {
+    if let error = error as? POSIXError { return String(cString: strerror(error.code.rawValue)) }
+    guard let error = error as? CocoaError else { return String(describing: error) }
+    return error.underlying.map(reason) ?? error.localizedDescription
   }
 
   /// Takes over what the parser has to say about arguments: `Error: …`, the usage, and where the
@@ -44,13 +52,20 @@ extension Problem {
     case .notFound, .outOfRange: status = .notFound
     case .failedPrecondition where reason == "not-bootstrapped": status = .notFound
     case .dataLoss: status = .damaged
-    case .invalidArgument where reason == nil || reason == "malformed": status = .usage
+    case .invalidArgument where reason == nil || ["malformed", "insecure-bind"].contains(reason):
+      status = .usage
     case .invalidArgument, .failedPrecondition, .aborted, .alreadyExists, .resourceExhausted:
       status = .refused
     default: status = .failed
     }
     var (message, help) = Self.parts(of: error.description)
-    if let remedy = error.detail?.remedy, !remedy.isEmpty { help = remedy }
+    if let remedy = error.detail?.remedy, !remedy.isEmpty {
+      (message, help) = (error.description, remedy)
+    }
+    if reason == "not-bootstrapped" {
+      help =
+        "`cadastre init` makes one for all keys, `cadastre import` cuts them from a file of keys"
+    }
     if status == .unavailable, reason == nil {
       message = error.description
       help = "check that a server runs there and can be reached; then run the command again"

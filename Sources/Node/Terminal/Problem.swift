@@ -1,3 +1,5 @@
+import Catalog
+
 /// Why `cadastre` could not do what it was asked: what a person reads, and what a script tests.
 package struct Problem: Error, Sendable {
   package var status: ExitStatus
@@ -19,6 +21,20 @@ package struct Problem: Error, Sendable {
     self.message = message
     self.help = help
     self.details = details
+  }
+
+  /// The problem of the command with this id, which is named so that it can be sent again safely:
+  /// to programs always, to people where it may have been carried out or may be later.
+  package func naming(_ command: CommandID) -> Problem {
+    var problem = self
+    problem.details.append(("command_id", .string(command.description)))
+    switch status {
+    case .failed, .unavailable, .interrupted:
+      let again = "with --command-id \(command) it is carried out once, however often it is sent"
+      problem.help = help.map { "\($0); \(again)" } ?? again
+    case .success, .usage, .damaged, .refused, .notFound: break
+    }
+    return problem
   }
 
   /// The lines for people: `error: …` and, where there is a remedy, `help: …`.
