@@ -5,11 +5,16 @@ enum Folder {
   /// Makes a folder with all that lead to it, and makes its name durable, also where it is there
   /// already: who made it may not have come so far.
   static func make(_ path: String) throws(StoreError) {
-    if mkdir(path, 0o755) == 0 {
-      try sync(parent(of: path))
-      return
+    var failure = try makeOne(path)
+    if failure == ENOENT {
+      let parent = parent(of: path)
+      guard parent != path else { throw .noLog(folder: path) }
+      try make(parent)
+      // Once more only: some places, as /proc, never take a folder, whatever leads to it.
+      failure = try makeOne(path)
     }
-    switch errno {
+    switch failure {
+    case 0: break
     case EEXIST:
       var status = stat()
       guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
@@ -18,16 +23,18 @@ enum Folder {
       let parent = parent(of: path)
       // Who may not look into the parent did not make the folder either.
       if access(parent, R_OK) == 0 { try sync(parent) }
-    case ENOENT:
-      let parent = parent(of: path)
-      guard parent != path else { throw .noLog(folder: path) }
-      try make(parent)
-      try make(path)
     case EACCES, EPERM, EROFS: throw .permissionDenied(path: path)
     case ENOSPC, EDQUOT: throw .diskFull(folder: path)
     default:
-      throw .system(operation: "creation of \(path)", code: errno, message: errorText(errno))
+      throw .system(operation: "creation of \(path)", code: failure, message: errorText(failure))
     }
+  }
+
+  /// Makes one folder, durably; returns the system's error, 0 for none.
+  private static func makeOne(_ path: String) throws(StoreError) -> Int32 {
+    guard mkdir(path, 0o755) == 0 else { return errno }
+    try sync(parent(of: path))
+    return 0
   }
 
   /// Makes the names in a folder durable.

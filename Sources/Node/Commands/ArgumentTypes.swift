@@ -14,6 +14,13 @@ func parseKey(_ text: String) throws -> Key {
   }
 }
 
+/// Reads the path of a file or folder: any but the empty one, which a script means least of all.
+@Sendable
+func parsePath(_ text: String) throws -> String {
+  guard !text.isEmpty else { throw ValidationError("the path is empty") }
+  return text
+}
+
 /// Reads the id of a route.
 @Sendable
 func parseRouteID(_ text: String) throws -> RouteID {
@@ -26,8 +33,9 @@ func parseRouteID(_ text: String) throws -> RouteID {
 /// Reads the id of a group.
 @Sendable
 func parseGroupID(_ text: String) throws -> GroupID {
-  guard let number = UInt64(text) else {
-    throw ValidationError("give a number")
+  // 0 stands for no group.
+  guard let number = UInt64(text), number > 0 else {
+    throw ValidationError("give a number above 0")
   }
   return GroupID(number)
 }

@@ -34,7 +34,8 @@ struct CatalogOptions: ParsableArguments {
     help: ArgumentHelp(
       "A log's folder, opened by this process.",
       discussion: "Default: $CADASTRE_LOG, where neither --log nor --server is given.",
-      valueName: "dir"))
+      valueName: "dir"),
+    transform: parsePath)
   var logFolder: String?
 
   @Option(
@@ -76,7 +77,8 @@ struct CatalogOptions: ParsableArguments {
 struct FolderOptions: ParsableArguments {
   @Option(
     name: .customLong("log"),
-    help: ArgumentHelp("The log's folder. Default: $CADASTRE_LOG.", valueName: "dir"))
+    help: ArgumentHelp("The log's folder. Default: $CADASTRE_LOG.", valueName: "dir"),
+    transform: parsePath)
   var logFolder: String?
 
   func folder(environment: [String: String] = ProcessInfo.processInfo.environment) throws -> String

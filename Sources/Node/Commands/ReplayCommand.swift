@@ -19,11 +19,13 @@ struct ReplayCommand: AsyncParsableCommand {
         cadastre replay --from ./catalog --into ./mirror
       """)
 
-  @Option(help: ArgumentHelp("The folder of the log.", valueName: "dir"))
+  @Option(
+    help: ArgumentHelp("The folder of the log.", valueName: "dir"), transform: parsePath)
   var from: String
 
   @Option(
-    help: ArgumentHelp("The folder of the mirror; made where there is none.", valueName: "dir"))
+    help: ArgumentHelp("The folder of the mirror; made where there is none.", valueName: "dir"),
+    transform: parsePath)
   var into: String?
 
   @OptionGroup var output: OutputOptions

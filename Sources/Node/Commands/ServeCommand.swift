@@ -47,7 +47,8 @@ struct ServeCommand: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Write the address that is listened on to this file, once it is.", valueName: "file"))
+      "Write the address that is listened on to this file, once it is.", valueName: "file"),
+    transform: parsePath)
   var addressFile: String?
 
   @Flag(

@@ -29,7 +29,8 @@ struct SplitCommand: AsyncParsableCommand {
   @Option(
     help: ArgumentHelp(
       "Read keys from this file too, one a line (before a tab); - is standard input.",
-      valueName: "file"))
+      valueName: "file"),
+    transform: parsePath)
   var fromFile: String?
 
   @Flag(help: "Keys in the file use the escapes \\xNN and \\\\; else a line's bytes are the key.")
