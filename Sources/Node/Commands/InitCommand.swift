@@ -8,14 +8,17 @@ struct InitCommand: AsyncParsableCommand {
     abstract: "Make a new catalog in a folder.",
     discussion: """
       The new catalog has one route, number 1, that holds the whole keyspace. With --empty it has \
-      none, until `import` fills it.
+      none, until `import` fills it. A catalog that is there and has no routes yet, as after a run \
+      that was broken off, gets its first one.
 
       Example:
         cadastre init ./catalog --group 7
         cadastre routes --log ./catalog
       """)
 
-  @Argument(help: ArgumentHelp("The folder; it is made where there is none.", valueName: "dir"))
+  @Argument(
+    help: ArgumentHelp("The folder; it is made where there is none.", valueName: "dir"),
+    transform: parsePath)
   var folder: String
 
   @Option(
@@ -30,8 +33,7 @@ struct InitCommand: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let catalog = CatalogID.random()
-    let writer = try FolderWriter(creating: catalog, in: folder)
+    let writer = try openOrCreate()
     defer { writer.close() }
     if !empty {
       let seed = RouteSeedRequest(start: .least, group: group ?? GroupID(1))
@@ -41,6 +43,7 @@ struct InitCommand: AsyncParsableCommand {
           change: .bootstrap([seed])))
     }
     let state = writer.state
+    let catalog = state.catalog
     output.write(
       [
         "folder": .string(folder), "catalog": .string(catalog.description),
@@ -49,6 +52,21 @@ struct InitCommand: AsyncParsableCommand {
       ],
       else: "catalog \(catalog) in \(folder), version \(state.version), "
         + (empty ? "no routes yet\n" : "route 1 holds the whole keyspace\n"))
+  }
+
+  /// The new catalog; or one that is there and was left without routes.
+  private func openOrCreate() throws -> FolderWriter {
+    do {
+      return try FolderWriter(creating: .random(), in: folder)
+    } catch let problem as Problem where problem.code == "log-exists" {
+      guard !empty else { throw problem }
+      let writer = try FolderWriter(folder: folder)
+      guard writer.state.appliedThrough == .zero else {
+        writer.close()
+        throw problem
+      }
+      return writer
+    }
   }
 }
 
