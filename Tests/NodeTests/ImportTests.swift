@@ -104,6 +104,54 @@ import Testing
     #expect(folder.message.contains("folder"))
   }
 
+  @Test(arguments: [false, true]) func readsAPipe(compressed: Bool) throws {
+    let pipe = Pipe()
+    let shell = Process()
+    shell.executableURL = URL(fileURLWithPath: "/bin/sh")
+    shell.arguments = ["-c", "seq -w 1 20000" + (compressed ? " | gzip -c" : "")]
+    shell.standardOutput = pipe
+    try shell.run()
+    let descriptor = pipe.fileHandleForReading.fileDescriptor
+    let list = try KeyFileReader.read(path: "/dev/fd/\(descriptor)", escaped: false).keys
+    shell.waitUntilExit()
+    #expect(list.count == 20_000)
+    #expect(list.key(at: 0).description == "00001")
+    #expect(list.key(at: 19_999).description == "20000")
+  }
+
+  @Test(arguments: ["", "a", "\n", "a\n", "\na", "a\nb"]) func filesOfAFewBytes(text: String) throws
+  {
+    #expect(try texts(read(text.utf8)) == text.split(separator: "\n").map(String.init))
+  }
+
+  @Test func repeatsTakeNoRoomAndAreCounted() throws {
+    let bytes = Array(String(repeating: "a\tx\n", count: 1000).utf8) + Array("b\na\n".utf8)
+    var limits = KeyFileReader.Limits()
+    limits.keyCount = 3
+    let reader = try withFile(bytes) {
+      try KeyFileReader.read(path: $0, escaped: false, dropsRepeats: true, limits: limits)
+    }
+    var list = reader.keys
+    #expect(texts(list) == ["a", "b", "a"])
+    #expect(list.tidy() == .init(sorted: true, duplicates: 1000))
+    #expect(texts(list) == ["a", "b"])
+  }
+
+  @Test func tooMuchToHoldIsRefused() throws {
+    var limits = KeyFileReader.Limits()
+    (limits.keyCount, limits.byteCount) = (3, 10)
+    for (text, line) in [("a\nb\nc\nd\ne", "line 4"), ("abc\td\nefg\thij\nk", "line 3")] {
+      let problem = try #require(throws: Problem.self) {
+        try withFile(text.utf8) {
+          try KeyFileReader.read(path: $0, escaped: false, limits: limits)
+        }
+      }
+      #expect(problem.status == .usage && problem.code == "bad-input")
+      #expect(problem.message.contains("more than 3 keys or 10 bytes"))
+      #expect(problem.message.contains(line))
+    }
+  }
+
   @Test func readingEndsWhereAsked() {
     #expect(throws: CancellationError.self) {
       try withFile("a\nb\n".utf8) {

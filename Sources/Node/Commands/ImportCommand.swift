@@ -23,7 +23,9 @@ struct ImportCommand: AsyncParsableCommand {
     case roundRobin = "round-robin"
   }
 
-  @Argument(help: ArgumentHelp("The file of keys; - is standard input.", valueName: "file"))
+  @Argument(
+    help: ArgumentHelp("The file of keys; - is standard input.", valueName: "file"),
+    transform: parsePath)
   var file: String
 
   @OptionGroup var catalog: CatalogOptions
@@ -118,7 +120,9 @@ struct ImportCommand: AsyncParsableCommand {
   private func readKeys() throws -> (KeyList, KeyList.Tidying, Int) {
     let progress = ProgressBar("reading", unit: "keys", total: nil)
     defer { progress.finish() }
-    let reader = try KeyFileReader.read(path: file, escaped: escaped) { count in
+    let reader = try KeyFileReader.read(
+      path: file, escaped: escaped, dropsRepeats: true
+    ) { count in
       try Task.checkCancellation()
       progress.update(count)
     }

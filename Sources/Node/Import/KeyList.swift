@@ -17,13 +17,20 @@ package struct KeyList: Sendable {
     package var duplicates = 0
   }
 
+  private let dropsRepeats: Bool
+  /// How many keys were not added since they repeat the one before.
+  private var repeats = 0
   private var bytes: [UInt8] = []
   private var rows: [Row] = []
   private var owners: [[UInt8]] = []
   private var ownerNumbers: [[UInt8]: UInt32] = [:]
 
-  package init() {}
+  /// - Parameter dropsRepeats: Whether a key that repeats the one before it is left out at once: a
+  ///   small compressed file can hold a billion of them.
+  package init(dropsRepeats: Bool = false) { self.dropsRepeats = dropsRepeats }
 
+  /// How many bytes the keys and the names of their owners have.
+  package private(set) var byteCount = 0
   package var count: Int { rows.count }
   package var isEmpty: Bool { rows.isEmpty }
 
@@ -43,8 +50,18 @@ package struct KeyList: Sendable {
     throws(KeyError)
   {
     guard key.count <= Key.maximumLength else { throw .tooLong(byteCount: key.count) }
+    if dropsRepeats, let last = rows.last {
+      let isRepeat = bytes.withUnsafeBytes {
+        UnsafeRawBufferPointer(rebasing: $0[last.offset...]).elementsEqual(key)
+      }
+      guard !isRepeat else {
+        repeats += 1
+        return
+      }
+    }
     let offset = bytes.count
     bytes.append(contentsOf: key)
+    byteCount += key.count
     rows.append(Row(offset: offset, count: Int32(key.count), owner: number(of: owner)))
   }
 
@@ -55,6 +72,7 @@ package struct KeyList: Sendable {
     if let number = ownerNumbers[name] { return number }
     let number = UInt32(owners.count)
     owners.append(name)
+    byteCount += name.count
     ownerNumbers[name] = number
     return number
   }
@@ -63,7 +81,7 @@ package struct KeyList: Sendable {
   ///
   /// O(*n*) when they are in order already, else O(*n* log *n*).
   package mutating func tidy() -> Tidying {
-    var tidying = Tidying()
+    var tidying = Tidying(duplicates: repeats)
     bytes.withUnsafeBytes { bytes in
       func text(_ row: Row) -> UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(rebasing: bytes[row.offset..<row.offset + Int(row.count)])
