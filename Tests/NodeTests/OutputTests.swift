@@ -56,6 +56,31 @@ import Testing
         """)
   }
 
+  @Test func stampsSayHowStaleAnAnswerIs() {
+    func text(_ staleness: Duration?, _ place: CatalogOptions.Place) -> String {
+      ReadStamp(version: CatalogVersion(7), servedAtMilliseconds: 1, staleness: staleness)
+        .text(at: place)
+    }
+    let server = CatalogOptions.Place.server(NodeAddress(host: "h", port: 1))
+    #expect(text(.zero, server) == "at version 7")
+    #expect(text(.milliseconds(440), server) == "at version 7, 440 ms stale at most")
+    #expect(text(nil, server) == "at version 7, staleness unknown")
+    #expect(text(nil, .folder("f")) == "at version 7")
+  }
+
+  @Test func whatIsWrongWithALogIsInTheStatus() throws {
+    let hash = try #require(EntryHash(bytes: Array(repeating: 0, count: EntryHash.byteCount)))
+    var status = CatalogStatus(
+      catalog: testCatalog, version: CatalogVersion(1), position: LogPosition(1),
+      firstPosition: LogPosition(1), routeCount: 1, digest: .zero, headHash: hash,
+      lastTime: .zero)
+    #expect(!status.text(style: .plain).contains("condition"))
+    #expect(status.json.description.contains(#""condition":null"#))
+    status.condition = "entry 7 is damaged"
+    #expect(status.text(style: .plain).contains("condition    entry 7 is damaged\n"))
+    #expect(status.json.description.contains(#""condition":"entry 7 is damaged""#))
+  }
+
   @Test func progressLines() {
     let line = ProgressBar.line(
       label: "replaying", unit: "entries", done: 500, total: 2000, elapsed: .seconds(1),

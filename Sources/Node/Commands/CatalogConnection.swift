@@ -3,7 +3,7 @@ import StateMachines
 
 /// What commands ask of a catalog, be it a folder that this process opened or a server.
 protocol CatalogReader: Sendable {
-  /// The route of each key, all at one version, in the order of the keys.
+  /// The route of each key, in the order of the keys; see ``ResolvedKeys``.
   func resolve(_ keys: [Key], demand: ReadDemand) async throws -> ResolvedKeys
 
   /// At most `limit` routes.
@@ -43,8 +43,26 @@ extension ReadStamp {
 }
 
 struct ResolvedKeys: Sendable {
+  /// That of the last batch, with the greatest staleness of all.
   var stamp: ReadStamp
   var routes: [Route]
+  /// The version that the first batch was answered from. Most answers are of one batch and version.
+  var firstVersion: CatalogVersion
+
+  init(stamp: ReadStamp, routes: [Route]) {
+    (self.stamp, self.routes) = (stamp, routes)
+    firstVersion = stamp.version
+  }
+
+  /// Takes in the answer for the next batch.
+  mutating func append(_ next: ResolvedKeys) {
+    var stamp = next.stamp
+    stamp.staleness = self.stamp.staleness.flatMap { staleness in
+      stamp.staleness.map { max($0, staleness) }
+    }
+    self.stamp = stamp
+    routes += next.routes
+  }
 }
 
 struct RouteListing: Sendable {
@@ -73,6 +91,8 @@ struct CatalogStatus: Sendable {
   var digest: StateDigest
   var headHash: EntryHash
   var lastTime: HybridTimestamp
+  /// What is wrong with the log, so that it takes no more entries; nil while nothing is.
+  var condition: String?
   /// Facts that only one kind of place knows: for people, and as fields.
   var more: [(label: String, text: String, name: String, value: JSON)] = []
 }

@@ -6,8 +6,9 @@ struct ResolveCommand: AsyncParsableCommand {
     commandName: "resolve",
     abstract: "Say which route and group own keys.",
     discussion: """
-      All keys are answered from one version of the catalog. A single - reads them from standard \
-      input, one a line.
+      A single - reads the keys from standard input, one a line (before a tab). All keys are \
+      answered from one version of the catalog; only more than 10,000 for a server go in batches, \
+      each answered from the version of the one before it or a later one, and the answer says so.
 
       Examples:
         cadastre resolve usr/bin/env --log ./catalog
@@ -49,20 +50,26 @@ struct ResolveCommand: AsyncParsableCommand {
       throw Problem(.usage, code: "bad-input", "there are no keys to resolve", help: "give some")
     }
     let demand = read.demand
+    let place = try catalog.place()
     let answer = try await catalog.withReader {
       try await $0.resolve(wanted, demand: demand)
     }
-    output.write(Self.json(wanted, answer), else: Self.text(wanted, answer))
+    output.write(Self.json(wanted, answer), else: Self.text(wanted, answer, place))
   }
 
   private static func json(_ keys: [Key], _ answer: ResolvedKeys) -> JSON {
     let found = zip(keys, answer.routes).map { key, route -> JSON in
       .object(JSON.fields("key", key) + [("route", route.json)])
     }
-    return .object(answer.stamp.fields + [("keys", .array(found))])
+    return .object(
+      answer.stamp.fields + [
+        ("first_version", JSON(answer.firstVersion)), ("keys", .array(found)),
+      ])
   }
 
-  private static func text(_ keys: [Key], _ answer: ResolvedKeys) -> String {
+  private static func text(
+    _ keys: [Key], _ answer: ResolvedKeys, _ place: CatalogOptions.Place
+  ) -> String {
     var table = TextTable(
       .left("KEY"), .right("ROUTE"), .right("GROUP"), .left("STATE"), .left("START"), .left("END"))
     for (key, route) in zip(keys, answer.routes) {
@@ -70,18 +77,33 @@ struct ResolveCommand: AsyncParsableCommand {
         quoted(key), route.id.description, route.group.description, route.state.description,
         quoted(route.span.lower), route.span.upper.map(quoted) ?? "∞")
     }
-    return table.text(style: StandardStream.output.style) + answer.stamp.text + "\n"
+    return table.text(style: StandardStream.output.style) + answer.versionText(at: place) + "\n"
+  }
+}
+
+extension ResolvedKeys {
+  /// Which versions the answer comes from, for people.
+  fileprivate func versionText(at place: CatalogOptions.Place) -> String {
+    guard firstVersion < stamp.version else { return stamp.text(at: place) }
+    return "the first batch at version \(firstVersion), the last at version \(stamp.version)"
+      + stamp.suffix(at: place)
   }
 }
 
 extension ReadStamp {
-  /// The stamp for people.
-  var text: String {
-    switch staleness {
-    case .some(.zero): "at version \(version)"
-    case .some(let staleness):
-      "at version \(version), \(Int((staleness.inSeconds * 1000).rounded())) ms stale at most"
-    case nil: "at version \(version)"
+  /// The stamp for people, of an answer from `place`.
+  func text(at place: CatalogOptions.Place) -> String {
+    "at version \(version)" + suffix(at: place)
+  }
+
+  /// How stale the answer is, behind a comma; nothing where it is not, or at a folder, which cannot
+  /// know.
+  fileprivate func suffix(at place: CatalogOptions.Place) -> String {
+    switch (staleness, place) {
+    case (.some(.zero), _), (nil, .folder): ""
+    case (.some(let staleness), _):
+      ", \(Int((staleness.inSeconds * 1000).rounded())) ms stale at most"
+    case (nil, .server): ", staleness unknown"
     }
   }
 }

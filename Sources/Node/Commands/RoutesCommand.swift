@@ -30,7 +30,9 @@ struct RoutesCommand: AsyncParsableCommand {
     transform: parseRouteID)
   var ids: [RouteID] = []
 
-  @Option(help: ArgumentHelp("List at most so many routes.", valueName: "n"))
+  @Option(
+    help: ArgumentHelp(
+      "List at most so many routes; those named by --id all the same.", valueName: "n"))
   var limit = 100
 
   @Flag(help: "List them all, however many.")
@@ -62,7 +64,9 @@ struct RoutesCommand: AsyncParsableCommand {
   func run() async throws {
     let selection = try selection()
     let demand = read.demand
-    let limit = all ? Int.max : limit
+    // Who names routes wants to hear of each.
+    let limit = all || !ids.isEmpty ? Int.max : limit
+    let place = try catalog.place()
     let listing = try await catalog.withReader {
       try await $0.routes(selection, limit: limit, demand: demand)
     }
@@ -92,7 +96,8 @@ struct RoutesCommand: AsyncParsableCommand {
       StandardStream.output.write(table.text(style: StandardStream.output.style))
       let count = grouped(listing.routes.count) + (listing.routes.count == 1 ? " route" : " routes")
       StandardStream.output.writeLine(
-        "\(count)\(listing.hasMore ? " shown, there are more (--all)" : ""), \(listing.stamp.text)")
+        "\(count)\(listing.hasMore ? " shown, there are more (--all)" : ""), \(listing.stamp.text(at: place))"
+      )
     }
   }
 }

@@ -8,22 +8,46 @@ import Synchronization
 struct ServerCatalog: CatalogReader, CatalogWriter {
   /// How many keys a server resolves in one call.
   private static let maximumKeyCount = 10_000
+  /// How many bytes of keys: the answer, with both ends of each route, has to fit into a message.
+  private static let maximumKeyByteCount = 2 << 20
   /// How many routes are asked for at a time.
   private static let pageSize = 5_000
   /// How long a call may take: a node that cannot meet a read's demand waits for less.
   private static let deadline: Duration = .seconds(30)
 
+  /// How often a watched server is asked to tell that nothing changed.
+  private static let progressInterval: Duration = .seconds(3)
+
   let client: NodeClient
+  /// A watched server that says nothing for so long is gone.
+  var silenceLimit: Duration = .seconds(15)
 
   func resolve(_ keys: [Key], demand: ReadDemand) async throws -> ResolvedKeys {
-    guard keys.count <= Self.maximumKeyCount else {
-      throw Problem(
-        .usage, code: "bad-input",
-        "\(grouped(keys.count)) keys are too many to be answered from one version",
-        help: "give a server at most \(grouped(Self.maximumKeyCount)) at a time")
+    var demand = demand
+    var rest = keys[...]
+    var resolved: ResolvedKeys?
+    repeat {
+      let batch = Self.batch(of: rest)
+      rest = rest[batch.endIndex...]
+      let answer = try await client.resolveRoutes(
+        Array(batch), demand: demand, deadline: Self.deadline)
+      // The next batch must not be answered from an older version.
+      demand.minimumVersion = max(demand.minimumVersion, answer.stamp.version)
+      let next = ResolvedKeys(stamp: answer.stamp, routes: answer.value)
+      if resolved == nil { resolved = next } else { resolved?.append(next) }
+    } while !rest.isEmpty
+    guard let resolved else { throw CancellationError() }
+    return resolved
+  }
+
+  /// The first of `keys`, as many as fit into one call.
+  private static func batch(of keys: ArraySlice<Key>) -> ArraySlice<Key> {
+    var byteCount = 0
+    let end = keys.prefix(maximumKeyCount).firstIndex { key in
+      byteCount += key.bytes.count
+      return byteCount > maximumKeyByteCount
     }
-    let answer = try await client.resolveRoutes(keys, demand: demand, deadline: Self.deadline)
-    return ResolvedKeys(stamp: answer.stamp, routes: answer.value)
+    return end.map { keys[..<$0] } ?? keys.prefix(maximumKeyCount)
   }
 
   func routes(
@@ -63,7 +87,7 @@ struct ServerCatalog: CatalogReader, CatalogWriter {
     }
     let resetReason = Mutex("")
     do {
-      try await client.watch(from: start) { event in
+      try await watch(from: start) { event in
         let update: WatchUpdate
         switch event {
         case .started(_, let version, reset: nil): update = .started(version)
@@ -80,6 +104,30 @@ struct ServerCatalog: CatalogReader, CatalogWriter {
       }
     } catch is Enough {
       // The caller has seen what it wanted to see.
+    }
+  }
+
+  /// Watches until the server falls silent.
+  private func watch(
+    from version: CatalogVersion, _ body: @escaping @Sendable (WatchEvent) throws -> Void
+  ) async throws {
+    let client = client
+    // A learner may have yet to reach the version; until then it says nothing.
+    let alarm = SilenceAlarm(first: max(silenceLimit, Self.deadline), then: silenceLimit)
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask {
+        try await client.watch(from: version, progress: Self.progressInterval) { event in
+          try alarm.heard { try body(event) }
+        }
+      }
+      group.addTask {
+        try await alarm.wait()
+        throw Problem(
+          .unavailable, code: "silent", "\(client.address) has fallen silent",
+          help: "watch again, or watch another node, from the last version that was printed")
+      }
+      defer { group.cancelAll() }
+      try await group.next()
     }
   }
 }
@@ -113,7 +161,8 @@ extension CatalogStatus {
     self.init(
       catalog: status.catalog, version: status.version, position: status.position,
       firstPosition: status.firstPosition, routeCount: status.routeCount, digest: status.digest,
-      headHash: status.headHash, lastTime: status.lastTime)
+      headHash: status.headHash, lastTime: status.lastTime,
+      condition: status.condition.isEmpty ? nil : status.condition)
     add("role", status.role.rawValue, "role", .string(status.role.rawValue))
     add("region", status.region.isEmpty ? "none" : status.region, "region", .string(status.region))
     add("leader", status.leaderAddress, "leader_address", .string(status.leaderAddress))

@@ -19,6 +19,7 @@ struct StatusCommand: AsyncParsableCommand {
   func run() async throws {
     let status = try await catalog.withReader { try await $0.status() }
     output.write(status.json, else: status.text(style: StandardStream.output.style))
+    if let condition = status.condition { output.note("warning: \(condition)") }
   }
 }
 
@@ -35,6 +36,7 @@ extension CatalogStatus {
       ("head_hash", .string(headHash.description)),
     ]
     fields += JSON.fields("last_time", lastTime)
+    fields.append(("condition", JSON(condition)))
     return .object(fields + more.map { ($0.name, $0.value) })
   }
 
@@ -48,6 +50,7 @@ extension CatalogStatus {
     facts.add("routes", grouped(routeCount))
     facts.add("digest", digest)
     facts.add("head hash", headHash)
+    if let condition { facts.add("condition", condition) }
     for fact in more { facts.add(fact.label, fact.text) }
     return facts.text(style: style)
   }
