@@ -125,9 +125,9 @@ chapter "3. A watcher in Virginia follows while routes are split and merged in b
 last=$((1 + 2 * batches))
 "$cadastre" watch --json --from 1 --until $last --server "$at_virginia" >"$work/watch" 2>"$work/watch.err" &
 process[watch]=$!
+for ((n = 0; n < batches; n++)); do inner_keys $((every * n + 6)) >"$work/split.$n"; done
 started=$(now)
 for ((n = 0; n < batches; n++)); do
-  inner_keys $((every * n + 6)) >"$work/split.$n"
   "$cadastre" split --from-file "$work/split.$n" --actor demo --reason "demo: batch $n" \
     --json --server "$at_leader" >"$work/split.$n.json"
 done
