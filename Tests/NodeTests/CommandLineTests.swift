@@ -41,6 +41,12 @@ import Testing
     ["import", "x", "--groups-by", "round-robin", "--log", "x"],
     ["watch", "--count", "0", "--log", "x"],
     ["verify", "--log", "x", "--expect-digest", "abc"],
+    ["init", ""], ["status", "--log", ""], ["import", "x", "--log", ""],
+    ["import", "", "--log", "x"], ["split", "--from-file", "", "--log", "x"],
+    ["replay", "--from", "", "--into", "x"], ["replay", "--from", "x", "--into", ""],
+    ["serve", "--log", "x", "--address-file", ""],
+    ["init", "x", "--group", "0"], ["move", "1", "--to-group", "0", "--log", "x"],
+    ["routes", "--group", "0", "--log", "x"],
   ])
   func malformedArgumentsEndWithTwo(arguments: [String]) async throws {
     let plain = try await CadastreProcess(arguments).wait()
@@ -125,6 +131,11 @@ import Testing
       let table = try await cadastre("routes", environment: environment).output
       #expect(table.hasPrefix("ROUTE  GROUP  STATE"))
       #expect(!table.contains("\u{1B}"))
+      let named = try await cadastre(
+        "routes", "--id", "3", "--id", "1", "--limit", "1", "--json", environment: environment
+      ).json
+      #expect(try named["routes"].array.map { try $0["id"].number } == [3, 1])
+      #expect(try !named["more"].bool)
       #expect(try await cadastre("routes", "--id", "9", environment: environment).status == 5)
 
       let stale = try await cadastre(
@@ -183,6 +194,82 @@ import Testing
       #expect(try replayed["digest"].string == digest)
       #expect(
         try await cadastre("status", "--log", mirror, "--json").json["digest"].string == digest)
+    }
+  }
+
+  @Test func aPlaceThatTakesNoFolderIsSaid() async throws {
+    let made = try await cadastre("init", "/proc/catalog", "--json")
+    #expect(made.status == 1, "\(made.errors)")
+    #expect(try made.error["message"].string.contains("/proc/catalog"))
+  }
+
+  @Test func anEmptyCatalogSaysHowToFillItAndInitDoes() async throws {
+    try await withTemporaryFolder { folder in
+      let log = folder.appending(path: "log").path
+      let empty = try await cadastre("init", log, "--empty", "--json").json
+      let asked = try await cadastre("resolve", "a", "--log", log, "--json")
+      #expect(asked.status == 5)
+      #expect(try asked.error["help"].string.contains("cadastre init"))
+      #expect(try await cadastre("init", log, "--empty").status == 4)
+      let filled = try await cadastre("init", log, "--json").json
+      #expect(try filled["catalog"].string == empty["catalog"].string)
+      #expect(try filled["routes"].number == 1)
+      #expect(try await cadastre("init", log).status == 4)
+    }
+  }
+
+  @Test func aCommandWithoutAnAnswerNamesItsID() async throws {
+    // Port 1 answers nowhere.
+    let lost = try await cadastre("split", "--at", "m", "--server", "127.0.0.1:1", "--json")
+    #expect(lost.status == 6)
+    let id = try lost.error["details"]["command_id"].string
+    #expect(id.count == 32)
+    #expect(try lost.error["help"].string.contains("--command-id \(id)"))
+    try await withTemporaryFolder { folder in
+      let log = folder.appending(path: "log").path
+      _ = try await cadastre("init", log)
+      let refused = try await cadastre(
+        "merge", "1", "9", "--command-id", id, "--log", log, "--json")
+      #expect(try refused.error["details"]["command_id"].string == id)
+      #expect(try !refused.error["help"].string.contains(id))
+    }
+  }
+
+  @Test(.timeLimit(.minutes(2))) func aServerSaysWhyItDoesNotStartOrAnswer() async throws {
+    try await withTemporaryFolder { folder in
+      let logs = ["one", "two"].map { folder.appending(path: $0).path }
+      for log in logs { _ = try await cadastre("init", log) }
+      let file = folder.appending(path: "address")
+      let server = try CadastreProcess([
+        "serve", "--log", logs[0], "--address-file", file.path, "--patience", "100ms",
+      ])
+      while !FileManager.default.fileExists(atPath: file.path), server.isRunning {
+        try await Task.sleep(for: .milliseconds(20))
+      }
+      let address = try String(String(contentsOf: file, encoding: .utf8).dropLast())
+
+      let behind = try await cadastre(
+        "resolve", "a", "--min-version", "99", "--server", address, "--json")
+      #expect(behind.status == 6)
+      #expect(try behind.error["message"].string.contains("version 99 was asked for"))
+      #expect(try behind.error["details"]["version"].number == 1)
+
+      func serve(_ arguments: String...) async throws -> (status: Int32, error: JSONDocument) {
+        let ended = try await CadastreProcess(
+          ["serve", "--log", logs[1], "--log-level", "critical", "--json"] + arguments
+        ).wait()
+        return (ended.status, try ended.error)
+      }
+      let taken = try await serve("--listen", address)
+      #expect(taken.status == 6)
+      #expect(try taken.error["code"].string == "address-in-use")
+      let open = try await serve("--listen", "0.0.0.0:0")
+      #expect(open.status == 2)
+      #expect(try open.error["code"].string == "insecure-bind")
+      let nowhere = try await serve("--address-file", folder.path + "/missing/address")
+      #expect(nowhere.status == 1)
+      #expect(try nowhere.error["message"].string.contains("No such file"))
+      #expect(try await server.stop().status == 0)
     }
   }
 
