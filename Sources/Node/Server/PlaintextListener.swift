@@ -27,7 +27,12 @@ package struct PlaintextListener: HTTP2ServerTransport.ListenerFactory {
       .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
       .serverChannelInitializer { listenerConfigurator.configure(channel: $0) }
       .bind(host: host, port: port) { channel in
-        connectionConfigurator.configure(channel: channel, tls: .none)
+        connectionConfigurator.configure(channel: channel, tls: .none).map { connection in
+          // One that is accepted while the listener closes is dropped by NIO, which traps when its
+          // writer goes before the channel does: https://github.com/apple/swift-nio/issues/2813
+          channel.closeFuture.whenComplete { _ in withExtendedLifetime(connection) {} }
+          return connection
+        }
       }
   }
 }
