@@ -166,7 +166,21 @@ import Testing
           try await learner.client.resolve(
             Key("a"), demand: ReadDemand(maximumStaleness: .milliseconds(1)))
         }
-        #expect(stale?.reason == "behind")
+        #expect(stale?.reason == "diverged")
+        #expect(stale?.detail?.remedy.isEmpty == false)
+        let version = await refusal {
+          try await learner.client.resolve(
+            Key("a"), demand: ReadDemand(minimumVersion: CatalogVersion(1)))
+        }
+        #expect(version?.code == .unavailable)
+        #expect(version?.reason == "diverged")
+        // Without a demand whatever is here will do.
+        let read = try await learner.client.resolve(Key("a"))
+        #expect(read.stamp.staleness == nil)
+        let (page, next) = try await learner.client.listRoutes(.span(.all), pageSize: 2)
+        #expect(page.value.count == 2)
+        #expect(
+          try await learner.client.listRoutes(.span(.all), after: next).page.value.count == 1)
       }
     }
   }
@@ -208,7 +222,7 @@ import Testing
         #expect(error?.reason == "split_key_outside_route")
         #expect(error?.detail?.holder.id == 2)
         let twice = await refusal {
-          try await learner.client.submit(.test(split("z")), forwarded: true)
+          try await learner.client.submit(.test(split("z")), hops: CommandForwarding.maximumHops)
         }
         #expect(twice?.code == .unavailable)
         #expect(twice?.reason == "not_leader")

@@ -38,15 +38,16 @@ package struct CommandReceipt: Hashable, Sendable {
 
 extension NodeClient {
   /// Has `command` carried out. When the answer is lost, send the same command again: it is carried
-  /// out once. A node that passes on what it was sent says so by `forwarded`; the other node then
-  /// does not pass it on again.
+  /// out once. A node that passes on what it was sent says by `hops` how often that has happened.
+  ///
+  /// - Throws: ``NodeError``; its reason is `too_large` when the command does not fit into a message.
   @discardableResult
   package func submit(
-    _ command: Command, deadline: Duration? = nil, forwarded: Bool = false
+    _ command: Command, deadline: Duration? = nil, hops: Int = 0
   ) async throws(NodeError) -> CommandReceipt {
     let header = Wire.CommandHeader(command)
     let options = options(deadline)
-    let metadata: Metadata = forwarded ? [CommandForwarding.header: "1"] : [:]
+    let metadata: Metadata = hops > 0 ? [CommandForwarding.header: "\(hops)"] : [:]
     return try await calling(address) {
       let response: Wire.CommandResponse
       switch command.change {
@@ -61,13 +62,15 @@ extension NodeClient {
             }
           }
         }
-        response = try await commands.bootstrap(request, metadata: metadata, options: options)
+        response = try await commands.bootstrap(
+          try Self.fitting(request), metadata: metadata, options: options)
       case .split(let splits):
         let request = Wire.SplitBatchRequest.with {
           $0.header = header
           $0.splits = splits.map(Wire.SplitPoint.init)
         }
-        response = try await commands.splitBatch(request, metadata: metadata, options: options)
+        response = try await commands.splitBatch(
+          try Self.fitting(request), metadata: metadata, options: options)
       case .merge(let merges):
         let request = Wire.MergeRequest.with {
           $0.header = header
@@ -78,21 +81,24 @@ extension NodeClient {
             }
           }
         }
-        response = try await commands.merge(request, metadata: metadata, options: options)
+        response = try await commands.merge(
+          try Self.fitting(request), metadata: metadata, options: options)
       case .move(let routes, let group):
         let request = Wire.MoveRequest.with {
           $0.header = header
           $0.routeIds = routes.map(\.rawValue)
           $0.groupID = group.rawValue
         }
-        response = try await commands.move(request, metadata: metadata, options: options)
+        response = try await commands.move(
+          try Self.fitting(request), metadata: metadata, options: options)
       case .setState(let routes, let state):
         let request = Wire.SetStateRequest.with {
           $0.header = header
           $0.routeIds = routes.map(\.rawValue)
           $0.state = Wire.RouteState(state)
         }
-        response = try await commands.setState(request, metadata: metadata, options: options)
+        response = try await commands.setState(
+          try Self.fitting(request), metadata: metadata, options: options)
       case .setAllowedRegions(let routes, let regions):
         let request = Wire.SetAllowedRegionsRequest.with {
           $0.header = header
@@ -100,10 +106,24 @@ extension NodeClient {
           $0.regions = regions.map(\.name)
         }
         response = try await commands.setAllowedRegions(
-          request, metadata: metadata, options: options)
+          try Self.fitting(request), metadata: metadata, options: options)
       }
       return try response.value()
     }
+  }
+
+  /// The request, if it fits into a message: a node would end the call without a word of why.
+  private static func fitting<Request: SwiftProtobuf.Message>(
+    _ request: Request
+  ) throws -> Request {
+    let byteCount = (try request.serializedBytes() as [UInt8]).count
+    guard byteCount <= maximumMessageByteCount else {
+      throw NodeError(
+        .invalidArgument, reason: "too_large",
+        "the command takes \(byteCount) bytes, a node takes at most \(maximumMessageByteCount)",
+        remedy: "send it as several commands, each with fewer routes or keys")
+    }
+    return request
   }
 }
 

@@ -96,7 +96,9 @@ struct WatchReader {
   private mutating func whole(
     _ delta: Wire.VersionDelta
   ) throws(MalformedMessage) -> RouteDelta? {
-    guard delta.version == version.rawValue + 1 else {
+    // A version from outside may be the last number that there is.
+    let (next, overflows) = version.rawValue.addingReportingOverflow(1)
+    guard !overflows, delta.version == next else {
       throw MalformedMessage("version \(delta.version) came after version \(version)")
     }
     var whole = partial ?? delta

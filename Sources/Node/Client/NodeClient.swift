@@ -32,6 +32,9 @@ package final class NodeClient: Sendable {
           config: .defaults { config in
             config.backoff = .init(
               initial: .milliseconds(50), max: .seconds(2), multiplier: 1.6, jitter: 0.2)
+            // Finds nodes that vanished without a word.
+            config.connection.keepalive = .init(
+              time: .seconds(10), timeout: .seconds(5), allowWithoutCalls: true)
           }))
     } catch {
       throw NodeError(.invalidArgument, "\(address) cannot be connected to: \(error)")

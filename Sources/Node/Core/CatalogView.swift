@@ -18,8 +18,10 @@ extension NodeCore {
   /// The published state, if it meets `demand`. Waits for nobody.
   package func view(meeting demand: ReadDemand) -> CatalogView? {
     // In this order: what is true of the freshness now is true of every state published later.
-    let staleness = freshness.staleness(at: clock.now())
+    let staleness = staleness()
     let current = store.current
+    // A version of another history is not the one that is asked for.
+    guard demand == .none || divergence == nil else { return nil }
     guard current.version >= demand.minimumVersion else { return nil }
     if let maximum = demand.maximumStaleness {
       guard let staleness, staleness <= maximum else { return nil }
@@ -41,6 +43,7 @@ extension NodeCore {
     let found = await waits.withSubscription { subscription -> CatalogView? in
       while true {
         if let view = view(meeting: demand) { return view }
+        if hopelessness(of: demand) != nil { return nil }
         switch await subscription.wait(until: due) {
         case .changed: continue
         case .due, .closed, .cancelled: return view(meeting: demand)
@@ -48,7 +51,32 @@ extension NodeCore {
       }
     }
     if let found { return found }
-    throw refusal(of: demand)
+    throw hopelessness(of: demand) ?? refusal(of: demand)
+  }
+
+  /// Why `demand` is not met however long it is waited for; nil when it may be.
+  private func hopelessness(of demand: ReadDemand) -> NodeError? {
+    let version = store.current.version
+    func refusal(_ reason: String, _ message: String, remedy: String) -> NodeError {
+      NodeError(.unavailable, reason: reason, message, remedy: remedy) { detail in
+        detail.catalogVersion = version.rawValue
+        detail.leaderAddress = leaderAddress
+      }
+    }
+    if demand != .none, let divergence {
+      return refusal(
+        "diverged", "this node's history is not its leader's: \(divergence.problem)",
+        remedy: divergence.remedy)
+    }
+    if demand.maximumStaleness != nil || version < demand.minimumVersion,
+      let condition = store.condition
+    {
+      return refusal(
+        "storage",
+        "this node's log is not whole, so it does not know what it lacks: \(condition.problem)",
+        remedy: condition.remedy)
+    }
+    return nil
   }
 
   private func refusal(of demand: ReadDemand) -> NodeError {
@@ -58,7 +86,7 @@ extension NodeCore {
       lacks.append("it is at version \(version), version \(demand.minimumVersion) was asked for")
     }
     if let maximum = demand.maximumStaleness {
-      switch freshness.staleness(at: clock.now()) {
+      switch staleness() {
       case nil:
         lacks.append("it has not caught up with its leader since it started")
       case let staleness? where staleness > maximum:

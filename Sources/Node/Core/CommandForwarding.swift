@@ -1,6 +1,9 @@
 /// How a node tells another that a command was passed on to it.
 package enum CommandForwarding {
-  /// Present in the metadata of a command that was passed on: whoever gets it decides it or refuses
-  /// it, so that two nodes that take each other for the leader pass nothing back and forth.
+  /// In the metadata of a command that was passed on: how many times it was.
   package static let header = "cadastre-forwarded"
+
+  /// A command that was passed on so often finds no leader: learners that follow each other in a
+  /// circle pass nothing round and round. A chain of learners may be as long.
+  package static let maximumHops = 8
 }

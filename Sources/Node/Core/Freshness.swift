@@ -73,6 +73,15 @@ package final class Freshness: Sendable {
     state.withLock { $0.meet(position) }
   }
 
+  /// Forgets when the node had everything: it was another history's.
+  package func forget() {
+    state.withLock { state in
+      state.probes.removeAll()
+      state.unmet.removeAll()
+      state.upToDateAt = nil
+    }
+  }
+
   /// Forgets the probes under way: their answers went down with the connection.
   package func disconnected() {
     state.withLock { state in

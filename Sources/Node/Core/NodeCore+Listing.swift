@@ -28,7 +28,14 @@ extension NodeCore {
     let asked =
       token?.version ?? (request.atVersion == 0 ? nil : CatalogVersion(request.atVersion))
     var demand = request.demand.value
-    demand.minimumVersion = max(demand.minimumVersion, asked ?? .zero)
+    if let asked {
+      guard asked >= demand.minimumVersion else {
+        throw MalformedMessage(
+          "demand.min_catalog_version: \(demand.minimumVersion) is later than version \(asked), "
+            + "which the listing shows: demand no more, or start the listing over")
+      }
+      if asked > store.current.version { demand.minimumVersion = asked }
+    }
     let view = try await view(meeting: demand, timeout: timeout)
     let table = try retained(asked ?? view.state.version, else: view)
 

@@ -23,6 +23,7 @@ package final class NodeCore: Sendable {
     var leaderAddress: String
     var learner: LearnerStatus?
     var era = 0
+    var divergence: Divergence?
   }
 
   private let state: Mutex<State>
@@ -58,6 +59,30 @@ package final class NodeCore: Sendable {
       state.era += 1
       state.learner?.resets += 1
     }
+  }
+
+  /// Why this node's history is not its leader's; nil as long as it is.
+  package var divergence: Divergence? { state.withLock { $0.divergence } }
+
+  /// Notes that this node and its leader have different histories: what it knew of its freshness is
+  /// void.
+  package func diverge(_ divergence: Divergence) {
+    state.withLock { $0.divergence = divergence }
+    freshness.forget()
+    waits.publish()
+  }
+
+  /// Notes that this node's history is its leader's, as far as it goes.
+  package func agree() {
+    state.withLock { $0.divergence = nil }
+  }
+
+  /// How long ago the node last knew that it had everything; nil when it does not know: at a learner
+  /// that never caught up or has diverged, and wherever the log is not whole, since nobody can tell
+  /// what followed.
+  package func staleness() -> Duration? {
+    guard store.condition == nil, divergence == nil else { return nil }
+    return freshness.staleness(at: clock.now())
   }
 
   /// Changes what the status says of the bond to the leader. Nothing at a leader.
@@ -110,6 +135,17 @@ extension NodeCore {
         return learner
       },
       condition: store.condition.map { "\($0)" } ?? "")
+  }
+}
+
+/// Why a learner's history is not its leader's, and what an operator can do about it.
+package struct Divergence: Hashable, Sendable {
+  package var problem: String
+  package var remedy: String
+
+  package init(problem: String, remedy: String) {
+    self.problem = problem
+    self.remedy = remedy
   }
 }
 

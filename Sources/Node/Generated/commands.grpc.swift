@@ -150,7 +150,8 @@ extension Cadastre_V1_CatalogCommands {
     /// >
     /// > Changes to the catalog. The leader decides them; a learner forwards them to it.
     /// > 
-    /// > Every command becomes at most one entry of the log, one version, all or nothing. A command that
+    /// > A request takes at most 16 MiB (16,777,216 bytes), header and all: send what is larger as several
+    /// > commands. Every command becomes at most one entry of the log, one version, all or nothing. A command that
     /// > is sent again with the same id is carried out once. Refusals carry a RefusalDetail:
     /// > - INVALID_ARGUMENT: malformed, whatever the catalog looks like;
     /// > - NOT_FOUND: names a route that is not there;
@@ -158,6 +159,8 @@ extension Cadastre_V1_CatalogCommands {
     /// > - ABORTED: the expected version is stale: look again, decide again;
     /// > - ALREADY_EXISTS: the command id was used for another command;
     /// > - UNAVAILABLE: no leader could be reached, or it is shutting down: send it again with the same id.
+    /// > 
+    /// > A learner of a learner forwards to that one, which forwards on: at most 8 times.
     package protocol StreamingServiceProtocol: GRPCCore.RegistrableRPCService {
         /// Handle the "Bootstrap" method.
         ///
@@ -298,7 +301,8 @@ extension Cadastre_V1_CatalogCommands {
     /// >
     /// > Changes to the catalog. The leader decides them; a learner forwards them to it.
     /// > 
-    /// > Every command becomes at most one entry of the log, one version, all or nothing. A command that
+    /// > A request takes at most 16 MiB (16,777,216 bytes), header and all: send what is larger as several
+    /// > commands. Every command becomes at most one entry of the log, one version, all or nothing. A command that
     /// > is sent again with the same id is carried out once. Refusals carry a RefusalDetail:
     /// > - INVALID_ARGUMENT: malformed, whatever the catalog looks like;
     /// > - NOT_FOUND: names a route that is not there;
@@ -306,6 +310,8 @@ extension Cadastre_V1_CatalogCommands {
     /// > - ABORTED: the expected version is stale: look again, decide again;
     /// > - ALREADY_EXISTS: the command id was used for another command;
     /// > - UNAVAILABLE: no leader could be reached, or it is shutting down: send it again with the same id.
+    /// > 
+    /// > A learner of a learner forwards to that one, which forwards on: at most 8 times.
     package protocol ServiceProtocol: Cadastre_V1_CatalogCommands.StreamingServiceProtocol {
         /// Handle the "Bootstrap" method.
         ///
@@ -444,7 +450,8 @@ extension Cadastre_V1_CatalogCommands {
     /// >
     /// > Changes to the catalog. The leader decides them; a learner forwards them to it.
     /// > 
-    /// > Every command becomes at most one entry of the log, one version, all or nothing. A command that
+    /// > A request takes at most 16 MiB (16,777,216 bytes), header and all: send what is larger as several
+    /// > commands. Every command becomes at most one entry of the log, one version, all or nothing. A command that
     /// > is sent again with the same id is carried out once. Refusals carry a RefusalDetail:
     /// > - INVALID_ARGUMENT: malformed, whatever the catalog looks like;
     /// > - NOT_FOUND: names a route that is not there;
@@ -452,6 +459,8 @@ extension Cadastre_V1_CatalogCommands {
     /// > - ABORTED: the expected version is stale: look again, decide again;
     /// > - ALREADY_EXISTS: the command id was used for another command;
     /// > - UNAVAILABLE: no leader could be reached, or it is shutting down: send it again with the same id.
+    /// > 
+    /// > A learner of a learner forwards to that one, which forwards on: at most 8 times.
     package protocol SimpleServiceProtocol: Cadastre_V1_CatalogCommands.ServiceProtocol {
         /// Handle the "Bootstrap" method.
         ///
@@ -854,7 +863,8 @@ extension Cadastre_V1_CatalogCommands {
     /// >
     /// > Changes to the catalog. The leader decides them; a learner forwards them to it.
     /// > 
-    /// > Every command becomes at most one entry of the log, one version, all or nothing. A command that
+    /// > A request takes at most 16 MiB (16,777,216 bytes), header and all: send what is larger as several
+    /// > commands. Every command becomes at most one entry of the log, one version, all or nothing. A command that
     /// > is sent again with the same id is carried out once. Refusals carry a RefusalDetail:
     /// > - INVALID_ARGUMENT: malformed, whatever the catalog looks like;
     /// > - NOT_FOUND: names a route that is not there;
@@ -862,6 +872,8 @@ extension Cadastre_V1_CatalogCommands {
     /// > - ABORTED: the expected version is stale: look again, decide again;
     /// > - ALREADY_EXISTS: the command id was used for another command;
     /// > - UNAVAILABLE: no leader could be reached, or it is shutting down: send it again with the same id.
+    /// > 
+    /// > A learner of a learner forwards to that one, which forwards on: at most 8 times.
     package protocol ClientProtocol: Sendable {
         /// Call the "Bootstrap" method.
         ///
@@ -1035,7 +1047,8 @@ extension Cadastre_V1_CatalogCommands {
     /// >
     /// > Changes to the catalog. The leader decides them; a learner forwards them to it.
     /// > 
-    /// > Every command becomes at most one entry of the log, one version, all or nothing. A command that
+    /// > A request takes at most 16 MiB (16,777,216 bytes), header and all: send what is larger as several
+    /// > commands. Every command becomes at most one entry of the log, one version, all or nothing. A command that
     /// > is sent again with the same id is carried out once. Refusals carry a RefusalDetail:
     /// > - INVALID_ARGUMENT: malformed, whatever the catalog looks like;
     /// > - NOT_FOUND: names a route that is not there;
@@ -1043,6 +1056,8 @@ extension Cadastre_V1_CatalogCommands {
     /// > - ABORTED: the expected version is stale: look again, decide again;
     /// > - ALREADY_EXISTS: the command id was used for another command;
     /// > - UNAVAILABLE: no leader could be reached, or it is shutting down: send it again with the same id.
+    /// > 
+    /// > A learner of a learner forwards to that one, which forwards on: at most 8 times.
     package struct Client<Transport>: ClientProtocol where Transport: GRPCCore.ClientTransport {
         private let client: GRPCCore.GRPCClient<Transport>
 

@@ -236,7 +236,8 @@ package nonisolated struct Cadastre_V1_ListRoutesRequest: Sendable {
   /// fails with OUT_OF_RANGE and code "version_not_retained": start over.
   package var pageToken: Data = Data()
 
-  /// The version to list; 0: the current one. It must be retained: see GetStatusResponse.
+  /// The version to list; 0: the current one. It must be retained: see GetStatusResponse. Neither it
+  /// nor the version of `page_token` may be below the `min_catalog_version` that is demanded.
   package var atVersion: UInt64 = 0
 
   package var demand: Cadastre_V1_ReadDemand {

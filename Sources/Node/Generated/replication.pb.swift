@@ -363,6 +363,10 @@ package nonisolated struct Cadastre_V1_EntryBatch: Sendable {
   /// Clears the value of `leader`. Subsequent reads from it will return its default value.
   package mutating func clearLeader() {self._leader = nil}
 
+  /// The hash of the last entry, which no later entry vouches for yet: 32 bytes. A learner stores
+  /// nothing that does not have it. Empty: the leader gives none.
+  package var lastHash: Data = Data()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -384,6 +388,9 @@ package nonisolated struct Cadastre_V1_EntryChunk: Sendable {
 
   /// How many bytes the entry has in all.
   package var entrySize: UInt64 = 0
+
+  /// On the last part: the hash of the entry, as in EntryBatch.
+  package var hash: Data = Data()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -987,7 +994,7 @@ nonisolated extension Cadastre_V1_FollowStarted: SwiftProtobuf.Message, SwiftPro
 
 nonisolated extension Cadastre_V1_EntryBatch: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".EntryBatch"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}entries\0\u{1}leader\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}entries\0\u{1}leader\0\u{3}last_hash\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -997,6 +1004,7 @@ nonisolated extension Cadastre_V1_EntryBatch: SwiftProtobuf.Message, SwiftProtob
       switch fieldNumber {
       case 1: try { try decoder.decodeRepeatedBytesField(value: &self.entries) }()
       case 2: try { try decoder.decodeSingularMessageField(value: &self._leader) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.lastHash) }()
       default: break
       }
     }
@@ -1013,12 +1021,16 @@ nonisolated extension Cadastre_V1_EntryBatch: SwiftProtobuf.Message, SwiftProtob
     try { if let v = self._leader {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
     } }()
+    if !self.lastHash.isEmpty {
+      try visitor.visitSingularBytesField(value: self.lastHash, fieldNumber: 3)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Cadastre_V1_EntryBatch, rhs: Cadastre_V1_EntryBatch) -> Bool {
     if lhs.entries != rhs.entries {return false}
     if lhs._leader != rhs._leader {return false}
+    if lhs.lastHash != rhs.lastHash {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1026,7 +1038,7 @@ nonisolated extension Cadastre_V1_EntryBatch: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Cadastre_V1_EntryChunk: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".EntryChunk"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}position\0\u{1}data\0\u{1}last\0\u{3}entry_size\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}position\0\u{1}data\0\u{1}last\0\u{3}entry_size\0\u{1}hash\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1038,6 +1050,7 @@ nonisolated extension Cadastre_V1_EntryChunk: SwiftProtobuf.Message, SwiftProtob
       case 2: try { try decoder.decodeSingularBytesField(value: &self.data) }()
       case 3: try { try decoder.decodeSingularBoolField(value: &self.last) }()
       case 4: try { try decoder.decodeSingularUInt64Field(value: &self.entrySize) }()
+      case 5: try { try decoder.decodeSingularBytesField(value: &self.hash) }()
       default: break
       }
     }
@@ -1056,6 +1069,9 @@ nonisolated extension Cadastre_V1_EntryChunk: SwiftProtobuf.Message, SwiftProtob
     if self.entrySize != 0 {
       try visitor.visitSingularUInt64Field(value: self.entrySize, fieldNumber: 4)
     }
+    if !self.hash.isEmpty {
+      try visitor.visitSingularBytesField(value: self.hash, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1064,6 +1080,7 @@ nonisolated extension Cadastre_V1_EntryChunk: SwiftProtobuf.Message, SwiftProtob
     if lhs.data != rhs.data {return false}
     if lhs.last != rhs.last {return false}
     if lhs.entrySize != rhs.entrySize {return false}
+    if lhs.hash != rhs.hash {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

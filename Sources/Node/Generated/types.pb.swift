@@ -169,7 +169,9 @@ package nonisolated struct Cadastre_V1_Route: Sendable {
 ///
 /// A node that cannot meet a demand waits for it until the call's deadline, at most for as long as
 /// the node is configured to (2 s by default), and then refuses with UNAVAILABLE and a RefusalDetail
-/// of code "behind" that names the version that it has.
+/// of code "behind" that names the version that it has. A node that never will meet it refuses at
+/// once: with code "diverged" at a learner whose history is not its leader's, and with "storage" where
+/// the log is not whole. Both still answer reads without a demand.
 package nonisolated struct Cadastre_V1_ReadDemand: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -179,8 +181,8 @@ package nonisolated struct Cadastre_V1_ReadDemand: Sendable {
   /// earlier read returned to read your own writes, at any node.
   package var minCatalogVersion: UInt64 = 0
 
-  /// The answering node knew within this time that it had everything the leader had. A leader is
-  /// always up to date.
+  /// The answering node knew within this time that it had everything the leader had. A leader whose
+  /// log is whole is always up to date.
   package var maxStalenessMs: UInt64 {
     get {_maxStalenessMs ?? 0}
     set {_maxStalenessMs = newValue}
@@ -210,7 +212,8 @@ package nonisolated struct Cadastre_V1_ReadStamp: Sendable {
   package var servedAtMs: UInt64 = 0
 
   /// How long ago the node last knew that it had everything the leader had; 0 at a leader. Absent
-  /// at a learner that has not yet caught up since it started.
+  /// where that is not known: at a learner that has not yet caught up since it started or whose
+  /// history is not its leader's, and wherever the log is not whole.
   package var stalenessMs: UInt64 {
     get {_stalenessMs ?? 0}
     set {_stalenessMs = newValue}

@@ -11,7 +11,7 @@ package struct LeaderSink: CommandSink {
   package init(_ core: NodeCore) { self.core = core }
 
   package func submit(
-    _ command: Command, timeout: Duration?, isForwarded: Bool
+    _ command: Command, timeout: Duration?, hops: Int
   ) async throws(NodeError) -> CommandReceipt {
     do {
       let receipt = try await core.store.submit(command)
@@ -39,29 +39,30 @@ package struct LeaderSink: CommandSink {
 
 /// Passes commands on to the leader, and its answer, details and all, back.
 package struct ForwardingSink: CommandSink {
-  private let leader: NodeClient
+  private let leader: LeaderLink
   private let options: FollowOptions
 
-  package init(to leader: NodeClient, options: FollowOptions) {
+  package init(to leader: LeaderLink, options: FollowOptions) {
     self.leader = leader
     self.options = options
   }
 
   package func submit(
-    _ command: Command, timeout: Duration?, isForwarded: Bool
+    _ command: Command, timeout: Duration?, hops: Int
   ) async throws(NodeError) -> CommandReceipt {
-    guard !isForwarded else {
+    guard hops < CommandForwarding.maximumHops else {
       throw NodeError(
         .unavailable, reason: "not_leader",
-        "this node is a learner of \(leader.address) and was taken for the leader",
-        remedy: "send the command to the leader"
+        "the command was passed on \(hops) times and found no leader; this node is a learner of "
+          + "\(leader.address)",
+        remedy: "send the command to the leader, and look whether learners follow each other"
       ) { $0.leaderAddress = "\(leader.address)" }
     }
     // A little less than the caller waits, so that it hears what happened.
     let deadline = timeout.map { $0 - min($0 / 10, .milliseconds(100)) }
     do {
-      return try await leader.submit(
-        command, deadline: deadline ?? options.forwardTimeout, forwarded: true)
+      return try await leader.client.submit(
+        command, deadline: deadline ?? options.forwardTimeout, hops: hops + 1)
     } catch {
       guard error.code == .unavailable, error.detail == nil else { throw error }
       throw NodeError(

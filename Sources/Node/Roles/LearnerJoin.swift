@@ -8,7 +8,7 @@ import StateMachines
 /// Makes the log of a learner that has none: asks the leader which catalog it serves, and takes over
 /// its state where the log no longer begins with the first entry.
 struct LearnerJoin: Sendable {
-  let leader: NodeClient
+  let leader: LeaderLink
   let folder: String
   let options: FollowOptions
   let logger: Logger
@@ -21,7 +21,8 @@ struct LearnerJoin: Sendable {
     let folder = folder
     let exists = try await NIOThreadPool.singleton.runIfActive {
       do {
-        _ = try EventLog.open(folder: folder, mode: .readOnly)
+        // A log whose end is damaged is one all the same: what is proven of it is served.
+        _ = try EventLog.open(folder: folder, mode: .readOnly, provesEnd: false)
         return true
       } catch StoreError.noLog {
         return false
@@ -33,8 +34,7 @@ struct LearnerJoin: Sendable {
     while true {
       let failure: NodeError
       do {
-        try await join()
-        return true
+        return try await unless(stop) { try await join() }
       } catch let error as NodeError {
         failure = error
       }
@@ -43,26 +43,16 @@ struct LearnerJoin: Sendable {
       logger.warning(
         "the leader does not tell its catalog: trying again",
         metadata: ["leader": "\(leader.address)", "error": "\(failure)", "pause": "\(pause)"])
-      try await sleep(pause, or: stop)
-      if stop.isClosed { return false }
-    }
-  }
-
-  /// Sleeps until the pause is over or `stop` is closed.
-  private func sleep(_ pause: Duration, or stop: WakeHub) async throws {
-    try await withThrowingTaskGroup(of: Void.self) { group in
-      group.addTask { try await Task.sleep(for: pause) }
-      group.addTask { await stop.untilClosed() }
-      defer { group.cancelAll() }
-      try await group.next()
+      guard try await unless(stop, { try await Task.sleep(for: pause) }) else { return false }
     }
   }
 
   private func join() async throws {
-    let status = try await leader.status(deadline: .seconds(10))
+    let status = try await leader.client.status(deadline: options.silenceLimit)
     var state: CatalogState?
     if status.firstPosition > LogPosition(1) {
-      let (header, routes) = try await leader.fetchState(of: status.catalog)
+      let (header, routes) = try await leader.fetchState(
+        of: status.catalog, silenceLimit: options.silenceLimit)
       do {
         state = try CatalogState(restoring: header, routes: routes)
       } catch {

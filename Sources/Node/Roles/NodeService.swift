@@ -89,22 +89,24 @@ package final class NodeService: Service {
   }
 
   private func runLearner(of leader: NodeAddress) async throws {
-    let client = try NodeClient(leader)
+    let link = try LeaderLink(leader)
     try await withThrowingTaskGroup(of: Void.self) { group in
-      group.addTask { try await client.run() }
+      group.addTask { await link.run() }
       defer { group.cancelAll() }
       let join = LearnerJoin(
-        leader: client, folder: configuration.folder, options: configuration.following,
+        leader: link, folder: configuration.folder, options: configuration.following,
         logger: logger)
-      group.addTask { [stop] in
+      group.addTask { [stop, gracePeriod = configuration.gracePeriod] in
         await stop.untilClosed()
-        // Nobody waits for a leader any more.
-        client.shutdown()
+        // Nobody waits for a leader any more, but commands under way may end.
+        link.shutdown()
+        try await Task.sleep(for: gracePeriod)
+        link.close()
       }
       guard try await join.run(until: stop) else { return }
       let core = makeCore(try await openStore(), role: .learner, leaderAddress: "\(leader)")
-      let replica = Replica(core: core, leader: client, options: configuration.following)
-      let sink = ForwardingSink(to: client, options: configuration.following)
+      let replica = Replica(core: core, leader: link, options: configuration.following)
+      let sink = ForwardingSink(to: link, options: configuration.following)
       try await serve(core, commands: sink) { await replica.run() }
     }
   }

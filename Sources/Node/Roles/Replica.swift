@@ -13,11 +13,13 @@ import Synchronization
 /// when the leader says that entries no longer lead to it.
 package final class Replica: Sendable {
   private let core: NodeCore
-  private let leader: NodeClient
+  private let leader: LeaderLink
   private let options: FollowOptions
   private let lastHeard: Mutex<Moment>
+  /// Whether the leader took up the last stream.
+  private let hasStarted = Atomic(false)
 
-  package init(core: NodeCore, leader: NodeClient, options: FollowOptions) {
+  package init(core: NodeCore, leader: LeaderLink, options: FollowOptions) {
     self.core = core
     self.leader = leader
     self.options = options
@@ -30,6 +32,8 @@ package final class Replica: Sendable {
     case installState
     /// Nothing that this node can do: an operator has to look at it.
     case halt(String)
+    /// The same, and the history here is not the leader's.
+    case diverged(String)
   }
 
   /// Follows until the task is cancelled or the node shuts down.
@@ -48,18 +52,26 @@ package final class Replica: Sendable {
       core.freshness.disconnected()
       if Task.isCancelled || core.changes.isClosed { return }
       core.updateLearner { $0.isConnected = false }
-      // A connection that brought something was a good one.
-      if core.store.current.appliedThrough > before { backoff.reset() }
+      // A stream that was taken up was a good one; but one that ended by what it brought is not
+      // asked for the same again and again without a pause.
+      let hasStarted = hasStarted.exchange(false, ordering: .relaxed)
+      if core.store.current.appliedThrough > before || hasStarted && failure is NodeError {
+        backoff.reset()
+      }
       let pause: Duration
-      switch Self.remedy(for: failure) {
+      let remedy = Self.remedy(for: failure)
+      switch remedy {
       case .reconnect:
         pause = backoff.next(using: &generator)
         note(failure, "lost the leader: reconnecting", .warning, pause)
       case .installState:
         pause = await install() ? .zero : backoff.next(using: &generator)
-      case .halt(let remedy):
+      case .halt(let help), .diverged(let help):
+        if case .diverged = remedy {
+          core.diverge(Divergence(problem: "\(failure)", remedy: help))
+        }
         pause = options.haltedPause
-        note(NodeError(.failedPrecondition, "\(failure) \(remedy)"), "cannot follow", .error, pause)
+        note(NodeError(.failedPrecondition, "\(failure) \(help)"), "cannot follow", .error, pause)
       }
       core.updateLearner { $0.reconnects += 1 }
       do { try await Task.sleep(for: pause) } catch { return }
@@ -85,7 +97,7 @@ package final class Replica: Sendable {
       switch failure.reason {
       case .trimmed: .installState
       case .diverged, .unspecified, .UNRECOGNIZED:
-        .halt(
+        .diverged(
           "One of the two logs was rewritten. Verify both; rebuild this mirror in an empty folder "
             + "if the leader's is right.")
       }
@@ -93,14 +105,18 @@ package final class Replica: Sendable {
       switch error.recovery {
       case .resume: .reconnect
       case .installState: .installState
-      case .halt(let remedy): .halt(remedy)
+      case .halt(let remedy): .diverged(remedy)
       }
     case let error as NodeError where error.reason == "wrong_catalog":
-      .halt(error.detail?.remedy ?? "")
+      .diverged(error.detail?.remedy ?? "")
+    case let error as StoreError where error.isOfAnotherCatalog:
+      .diverged(error.remedy)
+    case let error as LogNotWhole:
+      .halt(error.condition.remedy)
     case let error as StoreError:
       .halt(error.remedy)
-    case is LogCodingError:
-      // Damaged on the way, perhaps: the same entry is asked for again.
+    case is LogCodingError, is DamagedOnTheWay:
+      // Perhaps: the same entry is asked for again.
       .reconnect
     default:
       .reconnect
@@ -109,6 +125,8 @@ package final class Replica: Sendable {
 
   /// Follows for as long as the connection holds.
   private func follow() async throws {
+    if let condition = core.store.condition { throw LogNotWhole(condition: condition) }
+    let client = leader.client
     let (questions, ask) = AsyncStream.makeStream(
       of: FollowProgress.self, bufferingPolicy: .bufferingNewest(1))
     lastHeard.withLock { $0 = core.clock.now() }
@@ -120,9 +138,10 @@ package final class Replica: Sendable {
       }
       group.addTask { [self] in
         let intake = ReplicaIntake(core: core)
-        try await leader.follow(after: header, region: core.region, questions: questions) {
+        try await client.follow(after: header, region: core.region, questions: questions) {
           message in
           self.lastHeard.withLock { $0 = self.core.clock.now() }
+          if case .started = message.kind { self.hasStarted.store(true, ordering: .relaxed) }
           try await intake.take(message)
         }
       }
@@ -130,6 +149,7 @@ package final class Replica: Sendable {
         while true {
           let now = core.clock.now()
           guard now - lastHeard.withLock({ $0 }) < options.silenceLimit else {
+            leader.replace(client)
             throw NodeError(
               .unavailable, "nothing was heard of \(leader.address) for \(options.silenceLimit)")
           }
@@ -152,7 +172,8 @@ package final class Replica: Sendable {
   /// - Returns: false when that failed.
   private func install() async -> Bool {
     do {
-      let (header, routes) = try await leader.fetchState(of: core.store.catalog)
+      let (header, routes) = try await leader.fetchState(
+        of: core.store.catalog, silenceLimit: options.silenceLimit)
       guard header.position > core.store.current.appliedThrough else {
         throw NodeError(
           .failedPrecondition,
@@ -170,6 +191,28 @@ package final class Replica: Sendable {
       note(error, "could not take over the leader's state", .error, .zero)
       return false
     }
+  }
+}
+
+/// The log here takes no entries: what is proven of it is served.
+struct LogNotWhole: Error, CustomStringConvertible {
+  let condition: StoreError
+
+  var description: String { "the log here takes no entries: \(condition.problem)." }
+}
+
+/// An entry that is not the one that the leader has there, by the hash that the leader gave.
+struct DamagedOnTheWay: Error, CustomStringConvertible {
+  let position: LogPosition
+
+  var description: String {
+    "entry \(position) is not the one whose hash the leader gave: asking for it again"
+  }
+}
+
+extension StoreError {
+  fileprivate var isOfAnotherCatalog: Bool {
+    if case .otherCatalog = self { true } else { false }
   }
 }
 

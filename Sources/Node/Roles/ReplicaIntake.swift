@@ -1,4 +1,5 @@
 import Catalog
+import Foundation
 import Logging
 import Replay
 import StateMachines
@@ -40,7 +41,7 @@ final class ReplicaIntake: Sendable {
           throw error
         }
       }
-      try await store(entries)
+      try await store(entries, vouchedBy: batch.lastHash)
       heard(batch.leader)
     case .chunk(let chunk):
       let entry = try partial.withLock { partial throws -> [UInt8]? in
@@ -52,7 +53,9 @@ final class ReplicaIntake: Sendable {
         defer { partial = [] }
         return partial
       }
-      if let entry { try await store([try EncodedEntry(decoding: entry)]) }
+      if let entry {
+        try await store([try EncodedEntry(decoding: entry)], vouchedBy: chunk.hash)
+      }
     case .heartbeat(let heartbeat):
       heard(heartbeat)
     case .reset(let reset):
@@ -65,9 +68,22 @@ final class ReplicaIntake: Sendable {
     }
   }
 
+  /// Stores entries, the last of which has the given hash; empty from a leader that gives none. The
+  /// others are vouched for by the one after them, parts of the last by nothing else.
+  private func store(_ entries: [EncodedEntry], vouchedBy hash: Data) async throws {
+    guard let last = entries.last else { return }
+    guard try hash.isEmpty || fixed("hash", hash) == last.hash else {
+      let rest = entries.dropLast()
+      if rest.last?.hash == last.entry.previous { try await store(Array(rest)) }
+      throw DamagedOnTheWay(position: last.entry.position)
+    }
+    try await store(entries)
+  }
+
   private func store(_ entries: [EncodedEntry]) async throws {
     guard !entries.isEmpty else { return }
     try await core.store.replicate(entries)
+    core.agree()
     core.freshness.stored(core.store.current.appliedThrough)
     core.waits.publish()
   }
@@ -80,7 +96,10 @@ final class ReplicaIntake: Sendable {
     core.freshness.heard(
       position: LogPosition(leader.position), version: CatalogVersion(leader.version),
       answering: leader.probe, staleness: staleness, stored: stored)
-    if stored.rawValue >= leader.position { core.updateLearner { $0.lastError = "" } }
+    if stored.rawValue >= leader.position {
+      core.updateLearner { $0.lastError = "" }
+      core.agree()
+    }
     core.waits.publish()
   }
 }

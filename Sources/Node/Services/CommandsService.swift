@@ -7,11 +7,11 @@ package protocol CommandSink: Sendable {
   /// - Parameters:
   ///   - command: What is to be done.
   ///   - timeout: How long the caller waits; nil for ever.
-  ///   - isForwarded: Whether another node passed it on already.
+  ///   - hops: How many nodes passed it on already.
   /// - Returns: What became of it, once that is durable.
   /// - Throws: ``NodeError`` with the details of the refusal.
   func submit(
-    _ command: Command, timeout: Duration?, isForwarded: Bool
+    _ command: Command, timeout: Duration?, hops: Int
   ) async throws(NodeError) -> CommandReceipt
 }
 
@@ -68,7 +68,17 @@ package struct CommandsService: Cadastre_V1_CatalogCommands.ServiceProtocol {
   ) async throws -> ServerResponse<Wire.CommandResponse> {
     let receipt = try await sink.submit(
       try request.message.command(), timeout: request.metadata.callTimeout,
-      isForwarded: request.metadata[CommandForwarding.header].contains { _ in true })
+      hops: request.metadata.forwardingHops)
     return ServerResponse(message: Wire.CommandResponse(receipt))
+  }
+}
+
+extension Metadata {
+  /// How many nodes passed the command on; as many as there may be where that cannot be read.
+  fileprivate var forwardingHops: Int {
+    guard let text = self[stringValues: CommandForwarding.header].first(where: { _ in true })
+    else { return 0 }
+    guard let hops = Int(text), hops >= 0 else { return CommandForwarding.maximumHops }
+    return hops
   }
 }

@@ -127,8 +127,9 @@ private struct Follower: Sendable {
         return try await writer.write(.with { $0.reset = reset(.trimmed) })
       }
       let probe = questions.last
-      if cursor < core.store.current.appliedThrough {
-        guard let entries = try entries(from: cursor.next) else {
+      let last = core.store.current.appliedThrough
+      if cursor < last {
+        guard let entries = try entries(after: cursor, through: last) else {
           return try await writer.write(.with { $0.reset = reset(.trimmed) })
         }
         // The answer to the probe goes with the entries, or after them.
@@ -147,11 +148,15 @@ private struct Follower: Sendable {
     }
   }
 
-  /// The bytes of some entries; nil when they are no longer retained.
-  private func entries(from position: LogPosition) throws(StoreError) -> [[UInt8]]? {
+  /// The bytes of some entries; nil when they are no longer retained. The log may hold more than is
+  /// proven: nothing of that is sent.
+  private func entries(
+    after position: LogPosition, through last: LogPosition
+  ) throws(StoreError) -> [[UInt8]]? {
+    let count = min(8192, last.rawValue - position.rawValue)
     do {
       return try core.store.entryBytes(
-        from: position, maxCount: 8192, maxBytes: core.limits.messageByteCount)
+        from: position.next, maxCount: Int(count), maxBytes: core.limits.messageByteCount)
     } catch {
       guard case .notRetained = error else { throw error }
       return nil
@@ -164,37 +169,43 @@ private struct Follower: Sendable {
   ) async throws {
     let limit = core.limits.messageByteCount
     var (batch, byteCount) = ([Data](), 0)
-    func flush() async throws {
+    func flush(through position: LogPosition) async throws {
       guard !batch.isEmpty else { return }
       let entries = batch
+      let hash = try core.store.hash(at: position)
       try await writer.write(
         .with {
           $0.entries.entries = entries
           $0.entries.leader = heartbeat(answering: probe)
+          $0.entries.lastHash = hash.map { Data($0.bytes) } ?? Data()
         })
       (batch, byteCount) = ([], 0)
     }
-    for (index, entry) in entries.enumerated() {
-      if byteCount + entry.count > limit { try await flush() }
+    var last = cursor
+    for entry in entries {
+      if byteCount + entry.count > limit { try await flush(through: last) }
+      last = last.next
       if entry.count > limit {
-        try await send(parts: entry, position: cursor.rawValue + UInt64(index) + 1, limit)
+        try await send(parts: entry, position: last, limit)
       } else {
         batch.append(Data(entry))
         byteCount += entry.count
       }
     }
-    try await flush()
+    try await flush(through: last)
   }
 
-  private func send(parts entry: [UInt8], position: UInt64, _ limit: Int) async throws {
+  private func send(parts entry: [UInt8], position: LogPosition, _ limit: Int) async throws {
+    let hash = try core.store.hash(at: position)
     for offset in stride(from: 0, to: entry.count, by: limit) {
       let end = min(offset + limit, entry.count)
       try await writer.write(
         .with {
-          $0.chunk.position = position
+          $0.chunk.position = position.rawValue
           $0.chunk.data = Data(entry[offset..<end])
           $0.chunk.last = end == entry.count
           $0.chunk.entrySize = UInt64(entry.count)
+          if end == entry.count { $0.chunk.hash = hash.map { Data($0.bytes) } ?? Data() }
         })
     }
   }
@@ -212,7 +223,7 @@ private struct Follower: Sendable {
   }
 
   private func heartbeat(answering probe: UInt64) -> Wire.Heartbeat {
-    let staleness = core.freshness.staleness(at: core.clock.now())
+    let staleness = core.staleness()
     let state = core.store.current
     return .with {
       $0.position = state.appliedThrough.rawValue
@@ -273,8 +284,8 @@ private final class Questions: Sendable {
 }
 
 extension CatalogStore {
-  /// The hash of the entry at a position, or of the last one in the state that the log begins after;
-  /// nil where that is not known.
+  /// The hash that the entry at a position must have, whatever its bytes are by now; or that of the
+  /// last one in the state that the log begins after. nil where that is not known.
   fileprivate func hash(at position: LogPosition) throws -> EntryHash? {
     let state = current
     if position == state.appliedThrough { return state.lastHash }

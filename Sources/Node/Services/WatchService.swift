@@ -6,13 +6,23 @@ import StateMachines
 
 /// Streams versions to watchers. A watcher is a cursor: what it has not read yet is taken from the
 /// recent versions when it reads on, so a stalled one holds up and fills up nothing.
-package struct WatchService: Cadastre_V1_CatalogWatch.SimpleServiceProtocol {
+package struct WatchService: Cadastre_V1_CatalogWatch.ServiceProtocol {
   private let core: NodeCore
 
   package init(_ core: NodeCore) { self.core = core }
 
   package func watch(
-    request: Wire.WatchRequest, response: RPCWriter<Wire.WatchResponse>, context: ServerContext
+    request: ServerRequest<Wire.WatchRequest>, context: ServerContext
+  ) async throws -> StreamingServerResponse<Wire.WatchResponse> {
+    let timeout = request.metadata.callTimeout
+    return StreamingServerResponse { writer in
+      try await watch(request.message, timeout: timeout, to: writer)
+      return [:]
+    }
+  }
+
+  private func watch(
+    _ request: Wire.WatchRequest, timeout: Duration?, to writer: RPCWriter<Wire.WatchResponse>
   ) async throws {
     let interval =
       request.progressIntervalMs == 0
@@ -20,9 +30,11 @@ package struct WatchService: Cadastre_V1_CatalogWatch.SimpleServiceProtocol {
       : max(.milliseconds(10), Duration(boundedMilliseconds: request.progressIntervalMs))
     try await core.changes.withSubscription { subscription in
       var watcher = Watcher(
-        core: core, subscription: subscription, writer: response, interval: interval)
+        core: core, subscription: subscription, writer: writer, interval: interval)
       try await withRPCCancellationHandler {
-        try await watcher.run(from: request.hasFromVersion ? request.fromVersion : nil)
+        try await watcher.run(
+          from: request.hasFromVersion ? CatalogVersion(request.fromVersion) : nil,
+          timeout: timeout)
       } onCancelRPC: {
         subscription.cancel()
       }
@@ -50,8 +62,8 @@ private struct Watcher {
     self.interval = interval
   }
 
-  mutating func run(from version: UInt64?) async throws {
-    try await begin(from: version.map(CatalogVersion.init))
+  mutating func run(from version: CatalogVersion?, timeout: Duration?) async throws {
+    try await begin(from: version, timeout: timeout)
     var lastSent = core.clock.now()
     while true {
       if era != core.era {
@@ -80,7 +92,7 @@ private struct Watcher {
     }
   }
 
-  private mutating func begin(from version: CatalogVersion?) async throws {
+  private mutating func begin(from version: CatalogVersion?, timeout: Duration?) async throws {
     era = core.era
     guard let version else { return try await reset("no version was given") }
     if core.role == .leader, version > core.store.current.version {
@@ -91,7 +103,8 @@ private struct Watcher {
       ) { $0.catalogVersion = core.store.current.version.rawValue }
     }
     // A learner may have yet to reach what the caller saw elsewhere.
-    let view = try await core.view(meeting: ReadDemand(minimumVersion: version), timeout: nil)
+    let view = try await core.view(
+      meeting: ReadDemand(minimumVersion: version), timeout: timeout)
     guard version == view.state.version || core.store.table(at: version) != nil else {
       return try await reset("version \(version) is no longer retained")
     }
@@ -203,7 +216,7 @@ private struct Watcher {
   }
 
   private func sendProgress() async throws {
-    let staleness = core.freshness.staleness(at: core.clock.now())
+    let staleness = core.staleness()
     // Only what the caller has is told; anything newer comes first.
     guard core.store.current.version == cursor else { return }
     var message = Wire.WatchResponse()
