@@ -139,8 +139,9 @@ struct TableBench {
     var samples = Samples(capacity: batches, overhead: overhead)
     var elapsed: UInt64 = 0
     var processor: UInt64 = 0
+    let batchCount = min(1_000, table.count / 3)
     for _ in 0..<batches {
-      let splits = draw(min(1_000, table.count / 3))
+      let splits = draw(batchCount)
       let start = nanoseconds()
       let processorStart = processorNanoseconds()
       try apply(splits[...])
@@ -151,9 +152,9 @@ struct TableBench {
     }
     report(
       name,
-      "\"splits\":\(batches * 1_000),"
-        + "\"mean_ns_per_split\":\(decimal(Double(elapsed) / Double(batches * 1_000))),"
-        + "\"mean_cpu_ns_per_split\":\(decimal(Double(processor) / Double(batches * 1_000))),"
+      "\"splits\":\(batches * batchCount),"
+        + "\"mean_ns_per_split\":\(decimal(Double(elapsed) / Double(batches * batchCount))),"
+        + "\"mean_cpu_ns_per_split\":\(decimal(Double(processor) / Double(batches * batchCount))),"
         + samples.fields())
   }
 

@@ -5,14 +5,16 @@ extension RouteIndex {
   ///
   /// ```
   /// header     32 bytes, see `Offset`
-  /// heads      capacity × 8 bytes: each key's first bytes after the prefix; then, in a node that
-  ///            has long keys, capacity × 8 bytes more: the bytes after those
+  /// heads      capacity × 8 bytes: each key's first bytes after the prefix
+  /// children   (capacity + 1) × 8 bytes, inner nodes only
   /// ends       capacity × 2 bytes: where each entry ends in the variable area
   /// lengths    capacity × 2 bytes: how many bytes of each key follow the prefix
-  /// children   (capacity + 1) × 8 bytes, inner nodes only
+  /// heads      capacity × 8 bytes more, in nodes with long keys: the bytes after the first heads
   /// variable   prefix, then for each entry: key bytes past its heads, payload
   /// padding    so that a payload's numbers may be loaded 8 bytes at a time
   /// ```
+  ///
+  /// What a search reads first comes first; the second heads are for ties.
   ///
   /// A node's *fences* are the separators around it in the nodes above: every key that a descent
   /// brings here lies between them and so starts with what they have in common, the *prefix*. Heads
@@ -42,6 +44,7 @@ extension RouteIndex {
       static let ends = 24
       static let children = 26
       static let variable = 28
+      static let secondHeads = 30
       static let heads = 32
     }
 
@@ -92,7 +95,8 @@ extension RouteIndex.Node {
   /// The keys' first 8 bytes past the prefix, or with `word` 1 the 8 after those.
   @inline(__always)
   func heads(_ word: Int) -> UnsafeMutablePointer<UInt64> {
-    (base + Offset.heads).assumingMemoryBound(to: UInt64.self) + word &* capacity
+    (base + (word == 0 ? Offset.heads : number(Offset.secondHeads)))
+      .assumingMemoryBound(to: UInt64.self)
   }
 
   @inline(__always)
@@ -203,9 +207,10 @@ extension RouteIndex.Node {
     in store: IndexStore, level: Int, capacity: Int, headsPerKey: Int, variableCapacity: Int,
     birth: UInt64
   ) -> RouteIndex.Node {
-    let ends = Offset.heads + capacity * headsPerKey * 8
-    let children = (ends + capacity * 4 + 7) & ~7
-    let variable = children + (level > 0 ? (capacity + 1) * 8 : 0)
+    let children = Offset.heads + capacity * 8
+    let ends = children + (level > 0 ? (capacity + 1) * 8 : 0)
+    let secondHeads = (ends + capacity * 4 + 7) & ~7
+    let variable = secondHeads + (headsPerKey == 2 ? capacity * 8 : 0)
     let byteCount = NodeSlabs.blockSize(
       for: variable + variableCapacity + RouteIndex.payloadPadding)
     let base = store.allocate(blockSize: byteCount).base
@@ -221,8 +226,12 @@ extension RouteIndex.Node {
     base.storeBytes(of: UInt32(byteCount), toByteOffset: Offset.byteCount, as: UInt32.self)
     base.storeBytes(of: UInt16(ends), toByteOffset: Offset.ends, as: UInt16.self)
     base.storeBytes(of: UInt16(children), toByteOffset: Offset.children, as: UInt16.self)
-    base.storeBytes(of: UInt32(variable), toByteOffset: Offset.variable, as: UInt32.self)
-    (base + Offset.heads).bindMemory(to: UInt64.self, capacity: capacity * headsPerKey)
+    base.storeBytes(of: UInt16(variable), toByteOffset: Offset.variable, as: UInt16.self)
+    base.storeBytes(of: UInt16(secondHeads), toByteOffset: Offset.secondHeads, as: UInt16.self)
+    (base + Offset.heads).bindMemory(to: UInt64.self, capacity: capacity)
+    if headsPerKey == 2 {
+      (base + secondHeads).bindMemory(to: UInt64.self, capacity: capacity)
+    }
     (base + ends).bindMemory(to: UInt16.self, capacity: capacity * 2)
     precondition(UInt(bitPattern: base) & 63 == 0, "nodes are aligned to cache lines")
     if level > 0 {
