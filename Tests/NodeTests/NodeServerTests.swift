@@ -50,7 +50,7 @@ import Testing
       let error = await refusal {
         try await TestNode(.leader, folder: folder.path, port: node.address.port)
       }
-      #expect(error?.message.contains("cannot listen on \(node.address)") == true)
+      #expect(error?.message.contains("\(node.address) is in use") == true)
     }
   }
 
