@@ -173,6 +173,22 @@ import Testing
     }
   }
 
+  @Test func aCommandThatFitsIntoNoMessageIsRefused() async throws {
+    try await withLeader { node in
+      try await node.client.submit(.test(oneRoute))
+      let splits = (0..<4200).map { number in
+        SplitRequest(
+          at: Key(
+            unchecked: [UInt8(number >> 8), UInt8(number & 255)] + Array(repeating: 1, count: 4000))
+        )
+      }
+      let error = await refusal { try await node.client.submit(.test(.split(splits))) }
+      #expect(error?.code == .invalidArgument)
+      #expect(error?.reason == "too_large")
+      #expect(error?.detail?.remedy.isEmpty == false)
+    }
+  }
+
   @Test func detailsOfManyLongRoutesAreCutToFitATrailer() async throws {
     try await withLeader { node in
       let starts = (1..<40).map { Key(unchecked: [UInt8($0)] + Array(repeating: 255, count: 4000)) }

@@ -285,7 +285,36 @@ import Testing
           let fresh = try await far.client.resolve(
             Key("a"), demand: ReadDemand(maximumStaleness: .seconds(60)))
           #expect(fresh.stamp.staleness != nil)
+          // A command goes all the way up, and its refusal all the way down.
+          let receipt = try await far.client.submit(.test(split("sent from afar")))
+          #expect(receipt.version == leader.core.store.current.version)
+          let error = await refusal { try await far.client.submit(.test(oneRoute)) }
+          #expect(error?.reason == "already_bootstrapped")
         }
+      }
+    }
+  }
+
+  @Test func learnersThatFollowEachOtherPassNothingRoundForEver() async throws {
+    let folder = TemporaryFolder()
+    for name in ["first", "second"] {
+      try EventLog.create(folder: folder.appending(name), catalog: testCatalog).releaseForWriting()
+    }
+    // A port that is free once its node is gone.
+    let gone = try await TestNode.leader(folder)
+    try await gone.stop()
+    try await withLearner(of: gone.address, in: folder, "first") { first in
+      let second = try await TestNode(
+        .learner(of: first.address), folder: folder.appending("second"), port: gone.address.port)
+      try await withNode(second) { second in
+        var error: NodeError?
+        // Until the one has found the other.
+        try await until {
+          error = await refusal { try await second.client.submit(.test(oneRoute)) }
+          return error?.reason != "leader_unavailable"
+        }
+        #expect(error?.reason == "not_leader")
+        #expect(error?.message.contains("8 times") == true)
       }
     }
   }

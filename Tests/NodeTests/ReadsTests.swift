@@ -106,6 +106,31 @@ import Testing
     }
   }
 
+  @Test func aListingOfAnOlderVersionThanDemandedIsRefused() async throws {
+    try await withLeader { node in
+      try await node.client.submit(.test(oneRoute))
+      for text in ["g", "p"] { try await node.client.submit(.test(split(text))) }
+      let (_, token) = try await node.client.listRoutes(.span(.all), pageSize: 1)
+      try await node.client.submit(.test(split("x")))
+      let demand = ReadDemand(minimumVersion: CatalogVersion(4))
+      for error in [
+        await refusal {
+          try await node.client.listRoutes(.span(.all), at: CatalogVersion(2), demand: demand)
+        },
+        await refusal {
+          try await node.client.listRoutes(.span(.all), after: token, demand: demand)
+        },
+      ] {
+        #expect(error?.code == .invalidArgument)
+        #expect(error?.message.contains("min_catalog_version") == true)
+      }
+      let met = ReadDemand(minimumVersion: CatalogVersion(3))
+      #expect(
+        try await node.client.listRoutes(.span(.all), after: token, demand: met).page.value.count
+          == 2)
+    }
+  }
+
   @Test func listsByGroupAndID() async throws {
     try await withLeader { node in
       try await node.client.submit(.test(bootstrap("b", "c", "d")))

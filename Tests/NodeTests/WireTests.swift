@@ -149,6 +149,19 @@ import Testing
     #expect(delta.from == CatalogVersion(4))
   }
 
+  @Test func theLastNumberThatThereIsEndsAWatchWithAnError() throws {
+    var reader = WatchReader()
+    _ = try reader.events(
+      in: .with {
+        $0.started.catalogID = Data(testCatalog.bytes)
+        $0.started.version = .max
+      })
+    for version in [0, UInt64.max] {
+      let delta = Wire.WatchResponse.with { $0.deltas.deltas = [.with { $0.version = version }] }
+      #expect(throws: MalformedMessage.self) { _ = try reader.events(in: delta) }
+    }
+  }
+
   @Test func pausesGrowAndDiffer() {
     var backoff = Backoff(first: .milliseconds(100), maximum: .seconds(1))
     var generator = SeededGenerator(seed: 1)
