@@ -101,6 +101,31 @@ import Testing
     try await leader.stop()
   }
 
+  /// What swallows the packets of an old connection may let those of a new one through.
+  @Test func leavesAConnectionThatWentSilentForANewOne() async throws {
+    try await withLeader { leader in
+      try await leader.client.submit(.test(oneRoute))
+      let proxy = try SwallowingProxy(to: leader.address)
+      defer { proxy.stop() }
+      let folder = TemporaryFolder()
+      try await withLearner(
+        of: proxy.address, in: folder, "learner",
+        { $0.following.silenceLimit = .milliseconds(500) }
+      ) { learner in
+        for round in UInt64(1)...3 {
+          try await reach(learner, CatalogVersion(round))
+          let count = proxy.lineCount
+          proxy.swallow()
+          try await leader.client.submit(.test(split("\(round)")))
+          try await reach(learner, CatalogVersion(round + 1))
+          #expect(proxy.lineCount > count)
+        }
+        // Commands are passed on over the new one too.
+        try await learner.client.submit(.test(split("x")))
+      }
+    }
+  }
+
   @Test func takesOverTheStateOfALeaderWhoseLogBeginsLater() async throws {
     let folder = TemporaryFolder()
     // A leader whose log begins after a base, with some entries behind it.

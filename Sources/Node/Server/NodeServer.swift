@@ -10,6 +10,7 @@ package final class NodeServer: Sendable {
   private let listen: NodeAddress
   private let server: GRPCServer<Transport>
   private let executor: EventLoopExecutor
+  private let connections = OpenConnections()
 
   package init(
     listen: NodeAddress, services: [any RegistrableRPCService],
@@ -28,7 +29,8 @@ package final class NodeServer: Sendable {
     server = GRPCServer(
       transport: Transport(
         listenerFactory: PlaintextListener(
-          host: listen.host, port: listen.port, eventLoopGroup: eventLoopGroup),
+          host: listen.host, port: listen.port, eventLoopGroup: eventLoopGroup,
+          connections: connections),
         config: config),
       services: services)
     executor = EventLoopExecutor(eventLoopGroup)
@@ -65,4 +67,8 @@ package final class NodeServer: Sendable {
 
   /// Takes no new connections and calls; those under way may end.
   package func beginShutdown() { server.beginGracefulShutdown() }
+
+  /// Closes every connection, whatever is under way on it: ``serve()`` waits for each, also for those
+  /// whose callers are no longer there.
+  package func closeConnections() { connections.closeAll() }
 }
