@@ -107,16 +107,22 @@ struct BaseHeader: Hashable {
   var digest: StateDigest
   var routeCount: UInt64
 
-  static let byteCount = 8 + 32 + 8 + 8 + 8 + 32 + 8 + 32
+  static let byteCount = fieldByteCount + EntryHash.byteCount
+  /// The bytes without their SHA-256.
+  static let fieldByteCount = 8 + 32 + 8 + 8 + 8 + 32 + 8
 
   init(_ state: CatalogState) {
-    position = state.appliedThrough
-    hash = state.lastHash
-    time = state.lastTime
-    version = state.version
-    nextRouteID = state.routes.nextRouteID
-    digest = state.digest
-    routeCount = UInt64(state.routes.count)
+    self.init(state.header, routeCount: state.routes.count)
+  }
+
+  init(_ header: StateHeader, routeCount: Int) {
+    position = header.position
+    hash = header.hash
+    time = header.time
+    version = header.version
+    nextRouteID = header.nextRouteID
+    digest = header.digest
+    self.routeCount = UInt64(routeCount)
   }
 
   func state(of catalog: CatalogID) -> StateHeader {
@@ -127,6 +133,12 @@ struct BaseHeader: Hashable {
 
   /// The fields in order, numbers little-endian, then the SHA-256 of those bytes.
   var bytes: [UInt8] {
+    let fields = fields
+    return fields + fields.withUnsafeBytes(EntryHash.init(of:)).bytes
+  }
+
+  /// The fields in order, numbers little-endian.
+  var fields: [UInt8] {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(Self.byteCount)
     func add(_ number: UInt64) {
@@ -139,16 +151,23 @@ struct BaseHeader: Hashable {
     add(nextRouteID.rawValue)
     bytes += digest.bytes
     add(routeCount)
-    return bytes + bytes.withUnsafeBytes(EntryHash.init(of:)).bytes
+    return bytes
   }
 
   /// Reads what ``bytes`` writes; nil when it is anything else.
   init?(_ bytes: UnsafeRawBufferPointer) {
     guard bytes.count == Self.byteCount else { return nil }
-    let fields = UnsafeRawBufferPointer(rebasing: bytes[..<(Self.byteCount - 32)])
-    guard let hash = EntryHash(bytes: fields[8..<40]),
-      let digest = StateDigest(bytes: fields[64..<96]),
-      let checksum = EntryHash(bytes: bytes[fields.count...]), checksum == EntryHash(of: fields)
+    let fields = UnsafeRawBufferPointer(rebasing: bytes[..<Self.fieldByteCount])
+    guard let checksum = EntryHash(bytes: bytes[fields.count...]),
+      checksum == EntryHash(of: fields)
+    else { return nil }
+    self.init(fields: fields)
+  }
+
+  /// Reads what ``fields`` writes; nil when it is anything else.
+  init?(fields: UnsafeRawBufferPointer) {
+    guard fields.count == Self.fieldByteCount, let hash = EntryHash(bytes: fields[8..<40]),
+      let digest = StateDigest(bytes: fields[64..<96])
     else { return nil }
     func number(at offset: Int) -> UInt64 {
       UInt64(littleEndian: fields.loadUnaligned(fromByteOffset: offset, as: UInt64.self))

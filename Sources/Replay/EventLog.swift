@@ -136,7 +136,7 @@ package final class EventLog: Sendable {
 }
 
 extension LMDB.MapSize {
-  fileprivate init(_ options: LogOptions) {
+  init(_ options: LogOptions) {
     self.init(initial: min(options.initialMapSize, options.maximumMapSize))
     maximum = options.maximumMapSize
   }

@@ -39,6 +39,10 @@ package enum StoreError: Error, Equatable, Sendable {
   case unproven(LogPosition, EvolveError)
   /// The base state that the log begins after is not what was written.
   case baseDamaged(String)
+  /// The checkpoint of this version is not what was written.
+  case checkpointDamaged(CatalogVersion, String)
+  /// There is no checkpoint of this version, or none any more.
+  case noCheckpoint(CatalogVersion)
   /// The folder's own entries end before those of the source begin, whose base would replace them.
   case wouldErase(folder: String, through: LogPosition, first: LogPosition)
   /// The log follows that of a leader, which alone decides what is added to it.
@@ -97,6 +101,9 @@ extension StoreError: CustomStringConvertible {
     case .unproven(let position, let error):
       "entry \(position) does not follow from the state before it: \(error)"
     case .baseDamaged(let what): "the state that the log begins after is damaged: \(what)"
+    case .checkpointDamaged(let version, let what):
+      "the checkpoint of version \(version) is damaged: \(what)"
+    case .noCheckpoint(let version): "there is no checkpoint of version \(version)"
     case .wouldErase(let folder, let through, let first):
       "\(folder) has entries through \(through) and the source begins with \(first): to go on would "
         + "erase them"
@@ -131,6 +138,9 @@ extension StoreError: CustomStringConvertible {
     case .unproven(let position, _):
       "the state before \(position) is proven; rebuild the folder from a peer"
     case .baseDamaged: "rebuild the folder from a peer, or restore a backup"
+    case .checkpointDamaged:
+      "an older one, or the log, is used in its place; it can be made anew from them"
+    case .noCheckpoint: "use another one, or the log"
     case .wouldErase: "rebuild in an empty folder, or from a source that has the entries between"
     case .isMirror:
       "write to its leader, or promote the folder on purpose: cadastre serve --promote"

@@ -250,7 +250,7 @@ final class StoreWriter: Sendable {
       }
     case .noLog, .logExists, .notALog, .newerFormat, .inUse, .openForReading, .permissionDenied,
       .readOnly, .truncated, .damaged, .needsNewerReader, .gap, .notRetained, .unproven,
-      .baseDamaged, .wouldErase, .isMirror, .unusable, .system:
+      .baseDamaged, .checkpointDamaged, .noCheckpoint, .wouldErase, .isMirror, .unusable, .system:
       break
     }
     failure.withLock { failure in

@@ -43,6 +43,12 @@ extension Problem {
       (status, code) = (.notFound, "not-retained")
       details = [("first_position", JSON(first))]
     case .baseDamaged: (status, code) = (.damaged, "base-damaged")
+    case .checkpointDamaged(let version, _):
+      (status, code) = (.damaged, "checkpoint-damaged")
+      details = [("version", JSON(version))]
+    case .noCheckpoint(let version):
+      (status, code) = (.notFound, "no-checkpoint")
+      details = [("version", JSON(version))]
     case .wouldErase(_, let through, let first):
       (status, code) = (.refused, "would-erase")
       details = [("position", JSON(through)), ("first_position", JSON(first))]
