@@ -20,7 +20,8 @@ struct IndexBench {
     usage: index-bench [--routes N] [--lookups N] [--seed S] 
              [--only NAMES] [--keys FILE] [--write FOLDER]
 
-      --only NAMES    of lookup, memory, split, batch, retain, churn, with commas between them
+      --only NAMES    of lookup, memory, split, batch, retain, churn, clock, with commas
+                      between them
       --keys FILE     routes start at the keys of this file, not at made ones
       --write FOLDER  write keys.bin and lookups.bin there, for Benchmarks/rust/btreemap.rs
 
@@ -57,6 +58,8 @@ struct IndexBench {
   private func runs(_ name: String) -> Bool { only.isEmpty || only.contains(name) }
 
   private func run() throws {
+    if runs("clock") { try ClockBench.run() }
+    if only == ["clock"] { return }
     var random = Generator(seed: seed)
     let starts = try sortedStarts(&random)
     var lookups = KeyFile()
