@@ -72,7 +72,7 @@ proto: setup ## Generate the Swift code of the protocol anew (installs protoc); 
 	  --swift_opt=Visibility=Package,FileNaming=DropPath \
 	  --grpc-swift_out=Sources/Node/Generated \
 	  --grpc-swift_opt=Visibility=Package,FileNaming=DropPath \
-	  proto/cadastre/v1/*.proto
+	  proto/cadastre/v1/*.proto proto/grpc/health/v1/*.proto
 	rm Sources/Node/Generated/types.grpc.swift # It would hold services; types has none.
 
 demo: release ## Tell the life of a catalog, with real keys and real processes; checks every claim.

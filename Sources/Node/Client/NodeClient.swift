@@ -19,6 +19,7 @@ package final class NodeClient: Sendable {
   let commands: Cadastre_V1_CatalogCommands.Client<Transport>
   let watches: Cadastre_V1_CatalogWatch.Client<Transport>
   let replication: Cadastre_V1_Replication.Client<Transport>
+  let health: Grpc_Health_V1_Health.Client<Transport>
 
   /// Makes a client that connects once ``run()`` runs.
   ///
@@ -43,6 +44,7 @@ package final class NodeClient: Sendable {
     commands = .init(wrapping: client)
     watches = .init(wrapping: client)
     replication = .init(wrapping: client)
+    health = .init(wrapping: client)
   }
 
   /// Keeps the connection until ``shutdown()`` or the task's cancellation.

@@ -85,6 +85,12 @@ package final class NodeCore: Sendable {
     return freshness.staleness(at: clock.now())
   }
 
+  /// Whether a command that is sent here would be decided, as far as this node knows.
+  package var takesCommands: Bool {
+    guard store.condition == nil, divergence == nil else { return false }
+    return state.withLock { $0.learner?.isConnected ?? true }
+  }
+
   /// Changes what the status says of the bond to the leader. Nothing at a leader.
   package func updateLearner(_ body: (inout LearnerStatus) -> Void) {
     state.withLock { state in

@@ -158,7 +158,7 @@ package final class NodeService: Service {
       listen: configuration.listen,
       services: [
         ReadsService(core), CommandsService(commands), WatchService(core),
-        ReplicationService(core),
+        ReplicationService(core), HealthService(core, services: Self.serviceNames),
       ])
     let isStopping = phase.withLock { phase in
       if case .stopping = phase { return true }
@@ -178,6 +178,13 @@ package final class NodeService: Service {
     logger.info("stopped", metadata: ["catalog_version": "\(store.current.version)"])
     try result.get()
   }
+
+  /// What health checks may ask for by name.
+  private static let serviceNames: Set<String> = Set(
+    [
+      Cadastre_V1_CatalogReads.descriptor, Cadastre_V1_CatalogCommands.descriptor,
+      Cadastre_V1_CatalogWatch.descriptor, Cadastre_V1_Replication.descriptor,
+    ].map(\.fullyQualifiedService))
 
   private func run(
     _ server: NodeServer, _ core: NodeCore, _ follow: @escaping @Sendable () async -> Void
