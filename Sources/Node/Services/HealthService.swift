@@ -15,7 +15,7 @@ package struct HealthService: Grpc_Health_V1_Health.ServiceProtocol {
 
   private static let commands = Cadastre_V1_CatalogCommands.descriptor.fullyQualifiedService
 
-  /// - Parameter services: The full names of the services that the node has.
+  /// A node that has `services`, by their full names.
   package init(_ core: NodeCore, services: Set<String>, interval: Duration = .milliseconds(500)) {
     self.core = core
     self.services = services
