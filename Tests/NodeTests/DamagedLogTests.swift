@@ -83,7 +83,7 @@ import Testing
         #expect(status.learner?.reconnects == 0)
         #expect(learner.core.store.current.header == proven.header)
         let stale = await refusal {
-          try await learner.client.resolve(Key("a"), demand: Self.demand, deadline: .seconds(1))
+          try await learner.client.resolve(Key("a"), demand: Self.demand, deadline: .seconds(30))
         }
         #expect(stale?.reason == "behind")
       }

@@ -74,4 +74,15 @@ import Testing
       position: .zero, version: .zero, answering: first, staleness: .zero, stored: .zero)
     #expect(freshness.staleness(at: at(2)) == .zero)
   }
+
+  @Test func aRefusalComesBeforeTheCallersDeadline() {
+    var limits = NodeLimits()
+    limits.patience = .seconds(2)
+    #expect(limits.wait(within: nil) == .seconds(2))
+    #expect(limits.wait(within: .seconds(30)) == .seconds(2))
+    #expect(limits.wait(within: .seconds(1)) == .milliseconds(750))
+    #expect(limits.wait(within: .zero) == .zero)
+    limits.patience = .seconds(60)
+    #expect(limits.wait(within: .seconds(20)) == .seconds(19))
+  }
 }

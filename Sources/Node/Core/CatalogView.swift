@@ -37,10 +37,7 @@ extension NodeCore {
     meeting demand: ReadDemand, timeout: Duration?
   ) async throws(NodeError) -> CatalogView {
     if let view = view(meeting: demand) { return view }
-    // A refusal is worth more to the caller than its deadline: it says what there is. The clock is
-    // looked at every 20 ms, and the answer has to travel.
-    let margin = timeout.map { min($0 / 2, .milliseconds(100)) } ?? .zero
-    let due = clock.now() + min(limits.patience, timeout.map { $0 - margin } ?? limits.patience)
+    let due = clock.now() + limits.wait(within: timeout)
     let found = await waits.withSubscription { subscription -> CatalogView? in
       while true {
         if let view = view(meeting: demand) { return view }

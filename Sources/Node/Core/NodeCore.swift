@@ -172,4 +172,12 @@ package struct NodeLimits: Sendable {
   package var snapshotPatience: Duration = .seconds(120)
 
   package init() {}
+
+  /// How long a read waits whose caller waits for `timeout`: a little less, since a refusal is worth
+  /// more than the caller's own deadline. It says what there is. The clock is looked at every 20 ms,
+  /// and the answer has to travel, on a busy machine too.
+  package func wait(within timeout: Duration?) -> Duration {
+    guard let timeout else { return patience }
+    return min(patience, timeout - min(timeout / 4, .seconds(1)))
+  }
 }
