@@ -21,6 +21,9 @@ package struct RoutePlan: Sendable {
   /// The events that matter, last first.
   private var steps: [Step] = []
 
+  /// The events that matter, in their order.
+  package var events: [Event] { steps.reversed().map(\.event) }
+
   /// Plans how to get from the table before `entries` to `routes` as they are after the last.
   /// O(*e*) for *e* events.
   package init(
