@@ -75,7 +75,7 @@ package final class CatalogStore: Sendable {
       try log.checkHead(of: state)
       log.goOn(after: state)
     } catch {
-      failure = error
+      failure = log.quarantined(error, from: log)
       // The versions on the way to the damage were not kept, or not all.
       if history.newest != state.version {
         history = CatalogHistory(from: state.routes, capacity: options.historyCapacity)
@@ -120,6 +120,10 @@ extension CatalogStore {
 
   /// Why the store takes no more writes; nil as long as it does.
   package var condition: StoreError? { writer.reasonForRefusal }
+
+  /// The leader's entry that could not be applied and is the next one; nil when there is none. A
+  /// store whose own log has such an entry says so in ``condition``.
+  package var quarantined: PoisonEntry? { writer.quarantined }
 
   /// The versions that ``table(at:)`` knows.
   package var retainedVersions: ClosedRange<CatalogVersion> {

@@ -46,6 +46,12 @@ final class EntryFeed<Element: HashedEntry>: Sequence, IteratorProtocol {
     return nil
   }
 
+  /// The entry that was handed out last; nil before the first, and once its slice is done.
+  var last: Element? {
+    guard let slice, offset > 0 else { return nil }
+    return slice.elements[offset - 1]
+  }
+
   /// The entries of the slice at hand but for the one that was handed out last.
   var elementsBeforeLast: [Element] {
     slice.map { Array($0.elements.prefix(Swift.max(0, offset - 1))) } ?? []

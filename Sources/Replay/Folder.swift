@@ -50,6 +50,40 @@ enum Folder {
     }
   }
 
+  /// Writes a file, durably and whole: under another name first, then in the place of what is there.
+  static func write(_ bytes: [UInt8], to path: String, mode: mode_t = 0o644) throws(StoreError) {
+    let draft = path + ".new"
+    let descriptor = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
+    guard descriptor >= 0 else { throw failure("creation", draft) }
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+      guard count > 0 || errno == EINTR else {
+        let error = failure("write", draft)
+        close(descriptor)
+        unlink(draft)
+        throw error
+      }
+      rest = rest.dropFirst(max(0, count))
+    }
+    let isSynced = fsync(descriptor) == 0
+    guard close(descriptor) == 0, isSynced, rename(draft, path) == 0 else {
+      let error = failure("write", draft)
+      unlink(draft)
+      throw error
+    }
+    try sync(parent(of: path))
+  }
+
+  private static func failure(_ operation: String, _ path: String) -> StoreError {
+    switch errno {
+    case ENOSPC, EDQUOT, EFBIG: .diskFull(folder: parent(of: path))
+    case EACCES, EPERM, EROFS: .permissionDenied(path: path)
+    default:
+      .system(operation: "\(operation) of \(path)", code: errno, message: errorText(errno))
+    }
+  }
+
   private static func parent(of path: String) -> String {
     var path = Substring(path)
     while path.count > 1, path.last == "/" { path.removeLast() }

@@ -34,9 +34,13 @@ extension Replayer {
     bulk.pipeline.sliceCount = rebuildSliceCount
     bulk.pipeline.sliceByteCount = 8 << 20
     bulk.pipeline.depth = 2
-    try bulk.fold(onto: &state, through: end, decode: EventLog.decode) {
-      (slice: [EncodedEntry]) throws(StoreError) in
-      try target.append(slice, fingerprints: log.fingerprints(of: slice))
+    do throws(StoreError) {
+      try bulk.fold(onto: &state, through: end, decode: EventLog.decode) {
+        (slice: [EncodedEntry]) throws(StoreError) in
+        try target.append(slice, fingerprints: log.fingerprints(of: slice))
+      }
+    } catch {
+      throw target.quarantined(error, from: log)
     }
     return state
   }

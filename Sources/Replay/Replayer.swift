@@ -88,7 +88,8 @@ package struct Replayer {
         state = before
         refold(&state, count: feed.count - 1)
       }
-      throw .unproven(LogPosition(start.rawValue + UInt64(feed.count)), error)
+      guard let last = feed.last else { throw .unproven(start.next, error) }
+      throw log.refusal(of: last.entry, hash: last.hash, error)
     }
     if let problem = feed.problem { throw problem }
   }

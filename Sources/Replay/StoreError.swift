@@ -37,6 +37,8 @@ package enum StoreError: Error, Equatable, Sendable {
   case notRetained(LogPosition, first: LogPosition)
   /// An entry that is whole but does not follow from the state before it.
   case unproven(LogPosition, EvolveError)
+  /// An entry that is whole and vouched for, and that cannot be applied: quarantined.
+  case poisoned(PoisonEntry)
   /// The base state that the log begins after is not what was written.
   case baseDamaged(String)
   /// The checkpoint of this version is not what was written.
@@ -100,6 +102,7 @@ extension StoreError: CustomStringConvertible {
       "entry \(position) is no longer kept: the log begins with \(first)"
     case .unproven(let position, let error):
       "entry \(position) does not follow from the state before it: \(error)"
+    case .poisoned(let poison): "\(poison)"
     case .baseDamaged(let what): "the state that the log begins after is damaged: \(what)"
     case .checkpointDamaged(let version, let what):
       "the checkpoint of version \(version) is damaged: \(what)"
@@ -137,6 +140,9 @@ extension StoreError: CustomStringConvertible {
     case .notRetained: "fetch a state instead, then the entries after it"
     case .unproven(let position, _):
       "the state before \(position) is proven; rebuild the folder from a peer"
+    case .poisoned:
+      "the version before it is served; read the log with the release that wrote the entry, or compare "
+        + "it with a peer's: cadastre repair --from"
     case .baseDamaged: "rebuild the folder from a peer, or restore a backup"
     case .checkpointDamaged:
       "an older one, or the log, is used in its place; it can be made anew from them"

@@ -35,6 +35,8 @@ final class StoreWriter: Sendable {
   private let commandIndex = Mutex<CommandIndex?>(nil)
   /// Why nothing is written any more.
   private let failure: Mutex<StoreError?>
+  /// The entry of the leader's that could not be applied, as long as it is the next one.
+  private let poison = Mutex<PoisonEntry?>(nil)
 
   init(
     log: EventLog, published: Published, failure: StoreError?, options: StoreOptions,
@@ -50,6 +52,9 @@ final class StoreWriter: Sendable {
 
   /// Why the store takes no more writes; nil as long as it does.
   var reasonForRefusal: StoreError? { failure.withLock { $0 } }
+
+  /// The entry that was to be taken over next and could not be applied; nil when there is none.
+  var quarantined: PoisonEntry? { poison.withLock { $0 } }
 
   /// Puts a command in the queue, or answers at once when it cannot.
   func enqueue(_ command: Command, _ completion: @escaping Completion) {
@@ -177,12 +182,13 @@ final class StoreWriter: Sendable {
     var proven: [EncodedEntry] = []
     var versions: [CatalogHistory.Version] = []
     var problem: StoreError?
-    for encoded in entries {
+    for (index, encoded) in entries.enumerated() {
       let before = (state.appliedThrough, state.version)
       do {
         try state.evolve(encoded)
       } catch {
-        problem = .unproven(encoded.entry.position, error)
+        let next = index + 1 < entries.count ? entries[index + 1] : nil
+        problem = refusal(of: encoded, before: next, error)
         break
       }
       guard state.appliedThrough > before.0 else { continue }  // Sent again after a reconnect.
@@ -203,6 +209,22 @@ final class StoreWriter: Sendable {
     return problem
   }
 
+  /// Quarantines an entry that the one after it vouches for, or the leader, where it is the last.
+  private func refusal(
+    of encoded: EncodedEntry, before next: EncodedEntry?, _ error: EvolveError
+  ) -> StoreError {
+    guard next.map({ $0.entry.previous == encoded.hash }) ?? true,
+      var entry = PoisonEntry(encoded.entry, hash: encoded.hash, refusedFor: error)
+    else { return .unproven(encoded.entry.position, error) }
+    // Once: it may be sent again and again.
+    if let known = quarantined, known.hash == entry.hash, known.report != nil {
+      return .poisoned(known)
+    }
+    entry = log.quarantine(entry, bytes: encoded.bytes)
+    poison.withLock { $0 = entry }
+    return .poisoned(entry)
+  }
+
   private func install(_ state: CatalogState) -> StoreError? {
     do {
       try log.install(base: state)
@@ -213,6 +235,7 @@ final class StoreWriter: Sendable {
     commandIndex.withLock { $0 = nil }
     // Whatever was wrong with the log is gone with it.
     failure.withLock { $0 = nil }
+    poison.withLock { $0 = nil }
     let outdated = published.reset(to: state, historyCapacity: options.historyCapacity)
     reclaimer.drop(outdated, wakingFor: state.routes.store)
     wakeUps.wakeAll()
@@ -223,6 +246,9 @@ final class StoreWriter: Sendable {
     _ state: CatalogState, _ versions: [CatalogHistory.Version], _ entries: [EncodedEntry]
   ) {
     let outdated = published.publish(state, versions: versions)
+    poison.withLock { poison in
+      if let position = poison?.position, position <= state.appliedThrough { poison = nil }
+    }
     // Afterwards: an index that is made in between has what is published, or gets it here.
     commandIndex.withLock { index in
       for encoded in entries { index?.insert(encoded.entry.command, at: encoded.entry.position) }
@@ -250,7 +276,8 @@ final class StoreWriter: Sendable {
       }
     case .noLog, .logExists, .notALog, .newerFormat, .inUse, .openForReading, .permissionDenied,
       .readOnly, .truncated, .damaged, .needsNewerReader, .gap, .notRetained, .unproven,
-      .baseDamaged, .checkpointDamaged, .noCheckpoint, .wouldErase, .isMirror, .unusable, .system:
+      .poisoned, .baseDamaged, .checkpointDamaged, .noCheckpoint, .wouldErase, .isMirror, .unusable,
+      .system:
       break
     }
     failure.withLock { failure in

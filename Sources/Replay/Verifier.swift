@@ -92,12 +92,7 @@ extension EventLog {
       return .damaged(position, .brokenChain)
     }
     // What follows vouches for the entry: then the one before it is not what it was.
-    let next = (try? entry(at: position.next)).flatMap { $0 }
-    let head = (try? writtenHead()).flatMap { $0 }
-    let isVouchedFor =
-      next.map { $0.entry.previous == found.hash }
-      ?? (head?.hash == found.hash)
-    return .damaged(isVouchedFor ? before : position, .brokenChain)
+    return .damaged(vouches(for: found.hash, at: position) ? before : position, .brokenChain)
   }
 
   /// That the indexes lead to these entries, which follow one another after `version`.

@@ -3,12 +3,14 @@ import StateMachines
 
 extension CatalogOptions {
   /// Lends the catalog that was named, for reading: a folder beside whoever writes it.
+  ///
+  /// With `acceptsDamage` a folder whose log is damaged is read up to the damage.
   func withReader<Result: Sendable>(
-    _ body: @Sendable (any CatalogReader) async throws -> Result
+    acceptsDamage: Bool = false, _ body: @Sendable (any CatalogReader) async throws -> Result
   ) async throws -> Result {
     switch try place() {
     case .folder(let folder):
-      return try await body(try FolderReader(folder: folder))
+      return try await body(try FolderReader(folder: folder, acceptsDamage: acceptsDamage))
     case .server(let address):
       return try await NodeClient.with(address) { try await body(ServerCatalog(client: $0)) }
     }

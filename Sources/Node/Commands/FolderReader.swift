@@ -12,22 +12,44 @@ final class FolderReader: CatalogReader {
 
   private let log: EventLog
   private let state: Mutex<CatalogState>
+  /// Why the state is not that of the whole log.
+  private let condition: StoreError?
 
-  /// Replays the folder's log into memory.
+  /// Replays the folder's log into memory. With `acceptsDamage` what is proven before an entry that
+  /// is wrong will do, and ``status()`` says what is wrong.
   ///
   /// - Throws: ``Problem``; `CancellationError` when the task is cancelled.
-  init(folder: String) throws {
+  init(folder: String, acceptsDamage: Bool = false) throws {
     let progress = ReplayBar("opening")
     defer { progress.finish() }
     do {
-      log = try EventLog.open(folder: folder, mode: .readOnly)
+      log = try EventLog.open(folder: folder, mode: .readOnly, provesEnd: !acceptsDamage)
       var replayer = Replayer(log)
       replayer.onProgress = progress.update
       replayer.isCancelled = { Task.isCancelled }
-      state = Mutex(try replayer.replay())
+      let (state, condition) = try Self.replay(log, with: replayer)
+      if let condition, !acceptsDamage { throw condition }
+      self.state = Mutex(state)
+      self.condition = condition
     } catch {
-      throw Problem(error)
+      throw Problem(describing: error)
     }
+  }
+
+  /// The proven state, and why it is not that of the whole log.
+  private static func replay(
+    _ log: EventLog, with replayer: Replayer
+  ) throws(StoreError) -> (CatalogState, StoreError?) {
+    var state = try log.start()
+    do throws(StoreError) {
+      try replayer.replay(onto: &state)
+    } catch {
+      switch error {
+      case .damaged, .unproven, .poisoned, .gap, .needsNewerReader: return (state, error)
+      default: throw error
+      }
+    }
+    return (state, nil)
   }
 
   func resolve(_ keys: [Key], demand: ReadDemand) async throws -> ResolvedKeys {
@@ -67,7 +89,7 @@ final class FolderReader: CatalogReader {
     return CatalogStatus(
       catalog: state.catalog, version: state.version, position: state.appliedThrough,
       firstPosition: first, routeCount: UInt64(state.routes.count), digest: state.digest,
-      headHash: state.lastHash, lastTime: state.lastTime,
+      headHash: state.lastHash, lastTime: state.lastTime, condition: condition.map { "\($0)" },
       more: [("folder", log.folder, "folder", .string(log.folder))])
   }
 

@@ -17,7 +17,7 @@ struct StatusCommand: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let status = try await catalog.withReader { try await $0.status() }
+    let status = try await catalog.withReader(acceptsDamage: true) { try await $0.status() }
     output.write(status.json, else: status.text(style: StandardStream.output.style))
     if let condition = status.condition { output.note("warning: \(condition)") }
   }

@@ -74,6 +74,12 @@ extension NodeCore {
         "this node's log is not whole, so it does not know what it lacks: \(condition.problem)",
         remedy: condition.remedy)
     }
+    if version < demand.minimumVersion, let poison = store.quarantined {
+      let problem = StoreError.poisoned(poison)
+      return refusal(
+        "quarantined", "this node stopped at version \(version): \(problem.problem)",
+        remedy: problem.remedy)
+    }
     return nil
   }
 

@@ -77,6 +77,11 @@ package final class NodeCore: Sendable {
     state.withLock { $0.divergence = nil }
   }
 
+  /// Why the node cannot go on: damage, or an entry that cannot be applied; nil as long as it can.
+  package var condition: StoreError? {
+    store.condition ?? store.quarantined.map { .poisoned($0) }
+  }
+
   /// How long ago the node last knew that it had everything; nil when it does not know: at a learner
   /// that never caught up or has diverged, and wherever the log is not whole, since nobody can tell
   /// what followed.
@@ -140,7 +145,7 @@ extension NodeCore {
           ? leader.position.rawValue - current.appliedThrough.rawValue : 0
         return learner
       },
-      condition: store.condition.map { "\($0)" } ?? "")
+      condition: condition.map { "\($0)" } ?? "")
   }
 }
 

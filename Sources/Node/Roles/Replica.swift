@@ -83,6 +83,8 @@ package final class Replica: Sendable {
   ) {
     let description = "\(error)"
     core.updateLearner { $0.lastError = description }
+    // Reads that wait for what will not come hear of it.
+    core.waits.publish()
     core.logger.log(
       level: level, message,
       metadata: [
@@ -107,6 +109,9 @@ package final class Replica: Sendable {
       case .installState: .installState
       case .halt(let remedy): .diverged(remedy)
       }
+    case let error as StoreError where error.isPoison:
+      // What is here is the beginning of the leader's history all the same.
+      .halt("Serving the version before it: \(error.remedy).")
     case let error as NodeError where error.reason == "wrong_catalog":
       .diverged(error.detail?.remedy ?? "")
     case let error as StoreError where error.isOfAnotherCatalog:
@@ -211,6 +216,10 @@ struct DamagedOnTheWay: Error, CustomStringConvertible {
 }
 
 extension StoreError {
+  fileprivate var isPoison: Bool {
+    if case .poisoned = self { true } else { false }
+  }
+
   fileprivate var isOfAnotherCatalog: Bool {
     if case .otherCatalog = self { true } else { false }
   }

@@ -42,6 +42,14 @@ extension Problem {
     case .notRetained(_, let first):
       (status, code) = (.notFound, "not-retained")
       details = [("first_position", JSON(first))]
+    case .poisoned(let poison):
+      (status, code) = (.damaged, "poisoned")
+      details = [
+        ("position", JSON(poison.position)), ("hash", .string(poison.hash.description)),
+        ("command_id", .string(poison.command.description)), ("actor", .string(poison.actor)),
+        ("reason", .string(poison.reason)), ("refusal", .string(poison.problem)),
+        ("report", JSON(poison.report)),
+      ]
     case .baseDamaged: (status, code) = (.damaged, "base-damaged")
     case .checkpointDamaged(let version, _):
       (status, code) = (.damaged, "checkpoint-damaged")
