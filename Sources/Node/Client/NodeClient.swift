@@ -13,7 +13,7 @@ package final class NodeClient: Sendable {
   package static let maximumMessageByteCount = 16 << 20
 
   package let address: NodeAddress
-  private let client: GRPCClient<Transport>
+  let client: GRPCClient<Transport>
 
   let reads: Cadastre_V1_CatalogReads.Client<Transport>
   let commands: Cadastre_V1_CatalogCommands.Client<Transport>

@@ -159,6 +159,7 @@ package final class NodeService: Service {
       services: [
         ReadsService(core), CommandsService(commands), WatchService(core),
         ReplicationService(core), HealthService(core, services: Self.serviceNames),
+        ReflectionService(), OldReflectionService(),
       ])
     let isStopping = phase.withLock { phase in
       if case .stopping = phase { return true }
