@@ -20,6 +20,16 @@ package struct EntryHash: FixedBytes {
     storage = hasher.finalize().withUnsafeBytes(InlineBytes32.init(load:))
   }
 
+  /// Reads 32 bytes.
+  ///
+  /// - Precondition: `data` has 32 bytes.
+  init(load data: UnsafeRawBufferPointer) { storage = InlineBytes32(load: data) }
+
+  /// Lends the 32 bytes.
+  func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+    withUnsafeBytes(of: storage, body)
+  }
+
   /// What the first entry of a catalog's stream names as the entry before it:
   /// SHA-256 of `cadastre/stream/1` and the catalog's id.
   package static func genesis(of catalog: CatalogID) -> EntryHash {

@@ -10,18 +10,7 @@ package struct Region: Hashable, Comparable, Sendable, CustomStringConvertible {
 
   /// - Throws: ``RegionError`` when `name` is not of the form above.
   package init(_ name: some StringProtocol) throws(RegionError) {
-    let utf8 = Array(name.utf8)
-    guard (1...Self.maximumLength).contains(utf8.count),
-      (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(utf8[0]),
-      utf8.allSatisfy({
-        switch $0 {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
-          UInt8(ascii: "-"):
-          true
-        default: false
-        }
-      })
-    else { throw .malformed(String(name)) }
+    guard Self.isName(Array(name.utf8)) else { throw .malformed(String(name)) }
     self.name = String(name)
   }
 

@@ -41,6 +41,7 @@ struct TreeDifference<Node: DifferenceNode, Failure: Error> {
   /// - Parameters:
   ///   - old: The root and its level; nil for a tree without entries.
   ///   - new: The same of the other tree.
+  ///   - open: What opens a node.
   init(
     from old: (child: Node.Child, level: Int)?, to new: (child: Node.Child, level: Int)?,
     open: @escaping Open

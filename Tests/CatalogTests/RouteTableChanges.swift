@@ -5,7 +5,7 @@ import TestSupport
 /// Makes random versions of a table that always fit: what differences and stored trees are tested
 /// on.
 struct RouteTableChanges {
-  private(set) var table: RouteTable
+  var table: RouteTable
   var random: SeededGenerator
 
   /// A table of `count` routes in `groups` groups, in a store of its own.
