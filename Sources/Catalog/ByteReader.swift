@@ -95,6 +95,15 @@ struct ByteReader {
     return text
   }
 
+  /// As many bytes as the type has.
+  mutating func fixedBytes<Value: FixedBytes>() throws(LogCodingError) -> Value {
+    let start = offset
+    guard let value = Value(bytes: try slice(count: Value.byteCount)) else {
+      throw LogCodingError(.truncated, at: start)
+    }
+    return value
+  }
+
   mutating func routeState() throws(LogCodingError) -> RouteState {
     let start = offset
     let number = try byte()

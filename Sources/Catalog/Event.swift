@@ -1,7 +1,7 @@
 /// Something that happened to the catalog. Events are facts: folding one never asks whether it was
 /// allowed.
 ///
-/// Each names the start key of the route that it changes, so that a reader of the log can tell
+/// Each that changes a route names the route's start key, so that a reader of the log can tell
 /// where in the keyspace it happened without folding what came before.
 package enum Event: Hashable, Sendable {
   /// The first routes of a catalog, in key order; they tile the keyspace.
@@ -15,6 +15,10 @@ package enum Event: Hashable, Sendable {
   case routeStateChanged(route: RouteID, start: Key, from: RouteState, to: RouteState)
   /// `regions` is sorted, without repeats; empty means anywhere.
   case allowedRegionsChanged(route: RouteID, start: Key, regions: [Region])
+  /// Changes no routes: says what they add up to, for proofs.
+  case catalogCommitted(CatalogCommitment)
+  /// Changes no routes: says that entries before were removed.
+  case logTrimmed(TrimMarker)
 }
 
 /// A route of the bootstrap: it reaches from `start` to the start of the next.

@@ -50,6 +50,17 @@ extension ByteReader {
     case LogFormat.EventKind.allowedRegionsChanged:
       return .allowedRegionsChanged(
         route: RouteID(try varint()), start: try key(), regions: try regions())
+    case LogFormat.EventKind.catalogCommitted:
+      return .catalogCommitted(
+        CatalogCommitment(
+          version: CatalogVersion(try varint()), position: LogPosition(try varint()),
+          routesRoot: try fixedBytes(), logRoot: try fixedBytes()))
+    case LogFormat.EventKind.logTrimmed:
+      return .logTrimmed(
+        TrimMarker(
+          through: LogPosition(try varint()), hash: try fixedBytes(),
+          version: CatalogVersion(try varint()), digest: try fixedBytes(), policy: try text(),
+          publicKey: try fixedBytes(), signature: try fixedBytes()))
     default:
       throw LogCodingError(.unknownEventKind(kind), at: start)
     }

@@ -82,6 +82,21 @@ extension ByteWriter {
       varint(route.rawValue)
       try key(start)
       try regions(allowed)
+    case .catalogCommitted(let commitment):
+      byte(LogFormat.EventKind.catalogCommitted)
+      varint(commitment.version.rawValue)
+      varint(commitment.position.rawValue)
+      append(commitment.routesRoot.bytes)
+      append(commitment.logRoot.bytes)
+    case .logTrimmed(let marker):
+      byte(LogFormat.EventKind.logTrimmed)
+      varint(marker.through.rawValue)
+      append(marker.hash.bytes)
+      varint(marker.version.rawValue)
+      append(marker.digest.bytes)
+      try text(marker.policy)
+      append(marker.publicKey.bytes)
+      append(marker.signature.bytes)
     }
   }
 }

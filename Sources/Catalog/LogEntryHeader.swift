@@ -47,14 +47,3 @@ package struct LogEntryHeader: Hashable, Sendable {
     eventCount = try reader.count(minimumByteCount: LogFormat.minimumEventByteCount)
   }
 }
-
-extension ByteReader {
-  /// As many bytes as the type has.
-  fileprivate mutating func fixedBytes<Value: FixedBytes>() throws(LogCodingError) -> Value {
-    let start = offset
-    guard let value = Value(bytes: try slice(count: Value.byteCount)) else {
-      throw LogCodingError(.truncated, at: start)
-    }
-    return value
-  }
-}

@@ -29,5 +29,7 @@ package enum LogFormat {
     static let routeMoved: UInt8 = 4
     static let routeStateChanged: UInt8 = 5
     static let allowedRegionsChanged: UInt8 = 6
+    static let catalogCommitted: UInt8 = 7
+    static let logTrimmed: UInt8 = 8
   }
 }

@@ -38,6 +38,8 @@ extension RouteDelta {
       case .routeMoved(let route, _, _, _), .routeStateChanged(let route, _, _, _),
         .allowedRegionsChanged(let route, _, _):
         touched.insert(route)
+      case .catalogCommitted, .logTrimmed:
+        break
       }
     }
     var removed: [RouteID] = []

@@ -235,6 +235,27 @@ extension CatalogStore {
     return try result.get()
   }
 
+  /// Appends what the keeper of the log has to say about it, in order with commands. `completion` is
+  /// called once, when the note is durable or known not to be appended.
+  ///
+  /// - Precondition: No event of the note changes routes.
+  package func append(
+    _ note: Note, completion: @escaping @Sendable (Result<Receipt, CommandFailure>) -> Void
+  ) {
+    precondition(!note.events.contains(where: \.changesRoutes), "a note changes no routes")
+    guard role == .leader else { return completion(.failure(.notLeader)) }
+    if !writer.enqueue(.note(note, completion)) { completion(.failure(.closed)) }
+  }
+
+  /// Appends a note, and waits without blocking a thread; see ``append(_:completion:)``.
+  @discardableResult
+  package func append(_ note: Note) async throws(CommandFailure) -> Receipt {
+    let result = await withCheckedContinuation { continuation in
+      append(note) { continuation.resume(returning: $0) }
+    }
+    return try result.get()
+  }
+
   /// Takes over entries that the leader decided: proves each, stores and publishes those that are
   /// proven. Entries that are here already are passed over. Blocks until they are durable.
   ///

@@ -78,6 +78,36 @@ struct CommandBatch {
     }
   }
 
+  /// Decides a note, which is one when it comes again under its id and says the same.
+  ///
+  /// - Throws: ``StoreError`` when the log cannot be read.
+  mutating func decide(
+    _ note: Note, earlier: [LogPosition], log: EventLog, wall: () -> UInt64
+  ) throws(StoreError) {
+    for position in earlier {
+      guard let row = try log.commandRow(at: position), row.command == note.id else { continue }
+      guard let encoded = try log.entry(at: position) else {
+        throw .damaged(position, .index("command \(note.id) points at it, and it is missing"))
+      }
+      let isSame = encoded.entry.events == note.events
+      verdicts.append(
+        .settled(
+          isSame
+            ? .success(Receipt(encoded.entry, outcome: .repeated))
+            : .failure(.commandIDReused(note.id, position: position))))
+      return
+    }
+    do {
+      let encoded = try state.propose(
+        note, time: state.lastTime.following(wallMilliseconds: wall()))
+      verdicts.append(.entry(entries.count, .appended))
+      entries.append(encoded)
+      byteCount += encoded.bytes.count
+    } catch {
+      verdicts.append(.settled(.failure(.refused(error))))
+    }
+  }
+
   /// The answer to a command whose id made an entry earlier.
   private static func repeated(
     _ command: Command, _ fingerprint: ChangeFingerprint, _ row: CommandRow,
@@ -147,6 +177,8 @@ extension RouteChange {
       case .routeStateChanged(let route, _, _, let state): asked.contains(.state(route, state))
       case .allowedRegionsChanged(let route, _, let regions):
         asked.contains(.regions(route, Set(regions)))
+      // No command asks for one.
+      case .catalogCommitted, .logTrimmed: false
       }
     }
   }

@@ -41,7 +41,9 @@ package struct Receipt: Hashable, Sendable {
         switch event {
         case .routesBootstrapped(let seeds): seeds.map(\.id)
         case .routeSplit(_, _, _, let newRoute): [newRoute]
-        case .routesMerged, .routeMoved, .routeStateChanged, .allowedRegionsChanged: []
+        case .routesMerged, .routeMoved, .routeStateChanged, .allowedRegionsChanged,
+          .catalogCommitted, .logTrimmed:
+          []
         }
       })
   }

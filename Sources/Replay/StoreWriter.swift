@@ -13,6 +13,7 @@ final class StoreWriter: Sendable {
 
   enum Request: Sendable {
     case command(Command, Completion)
+    case note(Note, Completion)
     case replicated([EncodedEntry], Done)
     case install(CatalogState, Done)
   }
@@ -99,6 +100,9 @@ final class StoreWriter: Sendable {
         switch first {
         case .command:
           commitCommands(of: &rest)
+        case .note(let note, let completion):
+          rest.removeFirst()
+          completion(commit(note))
         case .replicated(let entries, let done):
           rest.removeFirst()
           done(takeOver(entries))
@@ -167,6 +171,22 @@ final class StoreWriter: Sendable {
     requests.removeFirst(batch.verdicts.count)
     if !batch.entries.isEmpty { publish(batch.state, batch.versions, batch.entries) }
     answer(Array(zip(commands.lazy.map(\.completion), batch.results())))
+  }
+
+  /// Appends a note behind the commands that came before it.
+  private func commit(_ note: Note) -> Result<Receipt, CommandFailure> {
+    if let failure = reasonForRefusal { return .failure(.storage(failure)) }
+    var batch = CommandBatch(state: published.current)
+    do {
+      let earlier = try positions(of: note.id)
+      try batch.decide(note, earlier: earlier, log: log, wall: wallMilliseconds)
+      try log.append(batch.entries)
+    } catch {
+      noteFailure(error)
+      return .failure(.storage(error))
+    }
+    if !batch.entries.isEmpty { publish(batch.state, batch.versions, batch.entries) }
+    return batch.results().first ?? .failure(.closed)
   }
 
   private func answer(_ answers: [(Completion, Result<Receipt, CommandFailure>)]) {

@@ -52,9 +52,10 @@ struct EventError: Error {
 }
 
 extension RouteTable {
-  /// The next version: this one with `events` folded in. Without events there is no next version.
+  /// The next version: this one with `events` folded in. Without events that change routes there is
+  /// no next version.
   func folding(_ events: [Event], time: HybridTimestamp) throws(EventError) -> RouteTable {
-    guard !events.isEmpty else { return self }
+    guard events.contains(where: \.changesRoutes) else { return self }
     var next = self
     try next.edit(version: version.next, time: time) { editor throws(EventError) in
       for index in events.indices {
@@ -85,6 +86,8 @@ extension RouteTable.Editor {
       try setState(route: route, start: start, from: from, to: to)
     case .allowedRegionsChanged(let route, let start, let regions):
       try setAllowedRegions(route: route, start: start, to: regions)
+    case .catalogCommitted, .logTrimmed:
+      break
     }
   }
 }

@@ -25,7 +25,7 @@ extension CatalogState {
       for element in entries {
         let entry = element.entry
         try end.check(entry)
-        if !entry.events.isEmpty {
+        if entry.version != end.version {
           editor.beginVersion(entry.version, time: entry.time)
           for index in entry.events.indices {
             do throws(RouteTableError) {
@@ -69,10 +69,32 @@ extension CatalogState {
       guard entry.time > time, entry.time.rawValue < .max else {
         throw .timeNotAfter(entry.position, previous: time, found: entry.time)
       }
-      let expectedVersion = entry.events.isEmpty ? version : version.next
+      let expectedVersion = try changesRoutes(entry) ? version.next : version
       guard entry.version == expectedVersion else {
         throw .wrongVersion(entry.position, expected: expectedVersion, found: entry.version)
       }
+    }
+
+    /// Whether the entry changes routes. What its notes speak of must have been by then.
+    private func changesRoutes(_ entry: LogEntry) throws(EvolveError) -> Bool {
+      var changesRoutes = false
+      for index in entry.events.indices {
+        let subject: (position: LogPosition, version: CatalogVersion)
+        switch entry.events[index] {
+        case .routesBootstrapped, .routeSplit, .routesMerged, .routeMoved, .routeStateChanged,
+          .allowedRegionsChanged:
+          changesRoutes = true
+          continue
+        case .catalogCommitted(let commitment):
+          subject = (commitment.position, commitment.version)
+        case .logTrimmed(let marker):
+          subject = (marker.through, marker.version)
+        }
+        guard subject.position <= position, subject.version <= version else {
+          throw .ahead(entry.position, event: index)
+        }
+      }
+      return changesRoutes
     }
   }
 

@@ -25,18 +25,48 @@ extension CatalogState {
     } catch {
       preconditionFailure("event \(error.index) was decided and does not apply: \(error.error)")
     }
+    let entry = LogEntry(
+      position: appliedThrough.next, previous: lastHash, time: time, actor: command.actor,
+      reason: command.reason, command: command.id, version: next.version, events: events,
+      digest: CatalogState.digest(of: next))
+    return .append(try append(entry, making: next))
+  }
+
+  /// Makes the next entry of notes about the catalog, and moves on to it; the version stays.
+  ///
+  /// - Precondition: `time` is after ``lastTime``, and each of `note.events` changes no routes and
+  ///   speaks of what has happened.
+  /// - Throws: ``Refusal`` when the clock is wrong, or the entry has no bytes.
+  package mutating func propose(
+    _ note: Note, time: HybridTimestamp
+  ) throws(Refusal) -> EncodedEntry {
+    precondition(time > lastTime, "an entry is later than the one before")
+    precondition(!note.events.contains(where: \.changesRoutes), "a note changes no routes")
+    guard time <= max(.latestPlausible, lastTime.next), time.rawValue < .max else {
+      throw .clockWrong(time)
+    }
+    let entry = LogEntry(
+      position: appliedThrough.next, previous: lastHash, time: time, actor: note.actor,
+      reason: note.reason, command: note.id, version: version, events: note.events, digest: digest)
+    do {
+      try end.check(entry)
+    } catch {
+      preconditionFailure("a note does not follow: \(error)")
+    }
+    return try append(entry, making: routes)
+  }
+
+  private mutating func append(
+    _ entry: LogEntry, making next: RouteTable
+  ) throws(Refusal) -> EncodedEntry {
     let encoded: EncodedEntry
     do {
-      encoded = try EncodedEntry(
-        LogEntry(
-          position: appliedThrough.next, previous: lastHash, time: time, actor: command.actor,
-          reason: command.reason, command: command.id, version: next.version, events: events,
-          digest: CatalogState.digest(of: next)))
+      encoded = try EncodedEntry(entry)
     } catch {
       if case .entryTooLong = error.problem { throw .entryTooLong }
       throw .notEncodable(error)
     }
     moveOn(to: encoded.entry, hash: encoded.hash, routes: next)
-    return .append(encoded)
+    return encoded
   }
 }

@@ -14,6 +14,8 @@ package enum EvolveError: Error, Equatable, Sendable {
   case wrongVersion(LogPosition, expected: CatalogVersion, found: CatalogVersion)
   /// The event at this index of the entry does not fit the routes.
   case doesNotApply(LogPosition, event: Int, RouteTableError)
+  /// The event at this index of the entry speaks of entries or a version that were yet to come.
+  case ahead(LogPosition, event: Int)
   /// The state after the entry is not the one whose digest the entry has.
   case diverged(LogPosition, expected: StateDigest, found: StateDigest)
 
@@ -43,7 +45,7 @@ package enum EvolveError: Error, Equatable, Sendable {
         "Entry \(position) belongs to another history than the entries here. Verify both logs; "
           + "then rebuild the mirror whose log is wrong from an empty folder.")
     case .timeNotAfter(let position, _, _), .wrongVersion(let position, _, _),
-      .doesNotApply(let position, _, _):
+      .doesNotApply(let position, _, _), .ahead(let position, _):
       .halt(
         "Entry \(position) contradicts the entries before it, though it may be in good order by "
           + "itself. Verify the log that it came from, and this one.")
@@ -74,6 +76,8 @@ extension EvolveError: CustomStringConvertible {
       "entry \(position) makes version \(found), the next one is \(expected)"
     case .doesNotApply(let position, let event, let error):
       "event \(event) of entry \(position) does not fit the routes: \(error)"
+    case .ahead(let position, let event):
+      "event \(event) of entry \(position) speaks of what had not happened yet"
     case .diverged(let position, let expected, let found):
       "after entry \(position) the state's digest is \(found), the entry says \(expected)"
     case .routesDoNotFit(let error):

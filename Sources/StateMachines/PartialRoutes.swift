@@ -61,6 +61,8 @@ package struct PartialRoutes: Sendable {
       }
       (route.allowedRegions, route.version, route.changedAt) = (regions, version, time)
       routes[id] = route
+    case .catalogCommitted, .logTrimmed:
+      break
     }
   }
 

@@ -39,6 +39,8 @@ extension Event {
     case .routeMoved(let route, _, _, _), .routeStateChanged(let route, _, _, _),
       .allowedRegionsChanged(let route, _, _):
       body(route)
+    case .catalogCommitted, .logTrimmed:
+      break
     }
   }
 }

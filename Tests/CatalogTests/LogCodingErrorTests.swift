@@ -85,12 +85,26 @@ import Testing
 
   @Test func events() {
     expect(Self.bytes([1, 0, 0]), .unknownEventKind(0), at: 115)
-    expect(Self.bytes([1, 7, 0]), .unknownEventKind(7), at: 115)
+    expect(Self.bytes([1, 9, 0]), .unknownEventKind(9), at: 115)
     #expect(Self.error(Self.bytes([1, 255, 0]))?.needsNewerReader == true)
     expect(Self.bytes([1, 5, 1, 0, 0, 5]), .unknownRouteState(5), at: 119)
     expect(Self.bytes([1, 2, 1, 0x81, 0x20]), .keyTooLong(byteCount: 4097), at: 117)
     expect(Self.bytes([1, 2, 1, 4, 0x61, 0x61]), .truncated, at: 118)
     #expect(Self.error(Self.bytes([1, 2, 1, 0, 1, 0x61, 2])) == nil)
+  }
+
+  @Test func notes() {
+    let hash = [UInt8](repeating: 7, count: 32)
+    #expect(Self.error(Self.bytes([1, 7, 5, 6] + hash + hash)) == nil)
+    expect(Self.bytes([1, 7, 5, 6] + hash), .truncated, at: 150)
+    expect(Self.bytes([1, 7, 5, 6] + hash + hash.dropLast()), .truncated, at: 150)
+    expect(Self.bytes([1, 7, 0x85, 0, 6] + hash + hash), .varintNotShortest, at: 116)
+    let trim = [1, 8, 5] + hash + [6] + hash
+    let signed = hash + hash + hash
+    #expect(Self.error(Self.bytes(trim + [2, 0x6F, 0x6B] + signed)) == nil)
+    expect(Self.bytes(trim + [1, 0xFF] + signed), .textNotUTF8, at: 182)
+    expect(Self.bytes(trim + [0] + signed.dropLast()), .truncated, at: 215)
+    expect(Self.bytes(trim + [0] + signed + [0]), .trailingBytes(count: 1), at: 279)
   }
 
   @Test func regions() {

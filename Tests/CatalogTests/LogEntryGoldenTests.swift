@@ -31,7 +31,10 @@ import Testing
         entry.events.compactMap { EntryText.lines(of: $0).first?.prefix { $0 != " " } }
           .map(String.init))
     }
-    #expect(kinds == ["bootstrap", "split", "merge", "move", "state", "regions"])
+    #expect(
+      kinds == [
+        "bootstrap", "split", "merge", "move", "state", "regions", "commitment", "trim",
+      ])
   }
 
   @Test func headersAreReadAlone() throws {

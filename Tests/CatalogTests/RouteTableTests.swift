@@ -95,6 +95,7 @@ import Testing
             try editor.setState(route: route, start: start, from: from, to: to)
           case .allowedRegionsChanged(let route, let start, let regions):
             try editor.setAllowedRegions(route: route, start: start, to: regions)
+          case .catalogCommitted, .logTrimmed: break
           }
         }
       }
@@ -123,6 +124,7 @@ import Testing
             try editor.setState(route: route, start: start, from: from, to: to)
           case .allowedRegionsChanged(let route, let start, let regions):
             try editor.setAllowedRegions(route: route, start: start, to: regions)
+          case .catalogCommitted, .logTrimmed: break
           }
         }
       }

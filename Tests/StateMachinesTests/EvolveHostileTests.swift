@@ -159,6 +159,8 @@ extension Event {
       self = .routeStateChanged(route: id(route), start: key(start), from: to, to: from)
     case .allowedRegionsChanged(let route, let start, let regions):
       self = .allowedRegionsChanged(route: id(route), start: key(start), regions: regions)
+    case .catalogCommitted, .logTrimmed:
+      break
     }
   }
 }

@@ -191,7 +191,7 @@ struct Story {
     case .brokenChain(let position, _, _): "entry \(position) follows another entry than the last"
     case .forked(let position, _, _): "entry \(position) is not the one that was applied"
     case .diverged(let position, _, _): "the state after entry \(position) has another digest"
-    case .gap, .timeNotAfter, .wrongVersion, .doesNotApply, .routesDoNotFit, .wrongDigest,
+    case .gap, .ahead, .timeNotAfter, .wrongVersion, .doesNotApply, .routesDoNotFit, .wrongDigest,
       .impossibleHeader:
       "\(error)"
     }

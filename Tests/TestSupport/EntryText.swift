@@ -52,6 +52,21 @@ package enum EntryText {
       ["state route \(route) start \(quoted(start.bytes)) from \(from) to \(to)"]
     case .allowedRegionsChanged(let route, let start, let regions):
       ["regions route \(route) start \(quoted(start.bytes)) regions \(text(of: regions))"]
+    case .catalogCommitted(let commitment):
+      [
+        "commitment version \(commitment.version) position \(commitment.position)",
+        "  routes \(commitment.routesRoot)",
+        "  log \(commitment.logRoot)",
+      ]
+    case .logTrimmed(let marker):
+      [
+        "trim through \(marker.through) version \(marker.version) "
+          + "policy \(quoted(Array(marker.policy.utf8)))",
+        "  hash \(marker.hash)",
+        "  digest \(marker.digest)",
+        "  key \(marker.publicKey)",
+        "  signature \(marker.signature)",
+      ]
     }
   }
 

@@ -69,6 +69,26 @@ package enum GoldenEntries {
         ])
       ),
       (
+        "commitment",
+        entry(events: [
+          .catalogCommitted(
+            CatalogCommitment(
+              version: CatalogVersion(0x0506), position: LogPosition(0x0102_0303),
+              routesRoot: fixed(Array(0x20..<0x40)), logRoot: fixed(Array(0x40..<0x60))))
+        ])
+      ),
+      (
+        "trim",
+        entry(events: [
+          .logTrimmed(
+            TrimMarker(
+              through: LogPosition(0x0100_0000), hash: fixed(Array(0x20..<0x40)),
+              version: CatalogVersion(300), digest: fixed(Array(0x40..<0x60)),
+              policy: "keep 90 days, the größte Lücke is a week",
+              publicKey: fixed(Array(0x60..<0x80)), signature: fixed(Array(0x80..<0xC0))))
+        ])
+      ),
+      (
         "extremes",
         LogEntry(
           position: LogPosition(.max),

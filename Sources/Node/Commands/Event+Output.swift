@@ -33,6 +33,21 @@ extension Event {
       fields = [("kind", "allowed-regions-changed"), ("route", JSON(route))]
       fields += JSON.fields("start", start)
       fields += [("regions", .array(regions.map { .string($0.name) }))]
+    case .catalogCommitted(let commitment):
+      fields = [
+        ("kind", "catalog-committed"), ("version", JSON(commitment.version)),
+        ("position", JSON(commitment.position)),
+        ("routes_root", .string(commitment.routesRoot.description)),
+        ("log_root", .string(commitment.logRoot.description)),
+      ]
+    case .logTrimmed(let marker):
+      fields = [
+        ("kind", "log-trimmed"), ("through", JSON(marker.through)),
+        ("hash", .string(marker.hash.description)), ("version", JSON(marker.version)),
+        ("digest", .string(marker.digest.description)), ("policy", .string(marker.policy)),
+        ("public_key", .string(marker.publicKey.description)),
+        ("signature", .string(marker.signature.description)),
+      ]
     }
     return .object(fields)
   }
@@ -53,6 +68,11 @@ extension Event {
     case .allowedRegionsChanged(let route, let start, let regions):
       "route \(route) (from \(quoted(start))) may live in "
         + (regions.isEmpty ? "any region" : regions.map(\.name).joined(separator: ", "))
+    case .catalogCommitted(let commitment):
+      "commitment to version \(commitment.version), after entry \(commitment.position)"
+    case .logTrimmed(let marker):
+      "entries through \(marker.through) (version \(marker.version)) were removed, by policy "
+        + quoted(Key(unchecked: Array(marker.policy.utf8)))
     }
   }
 
@@ -65,6 +85,8 @@ extension Event {
     case .routeMoved: "move"
     case .routeStateChanged: "state change"
     case .allowedRegionsChanged: "change of regions"
+    case .catalogCommitted: "commitment"
+    case .logTrimmed: "trim"
     }
   }
 }

@@ -88,7 +88,7 @@ extension LogEntry {
   var changeCount: Int {
     events.reduce(0) { count, event in
       if case .routesBootstrapped(let seeds) = event { return count + seeds.count }
-      return count + 1
+      return event.changesRoutes ? count + 1 : count
     }
   }
 }

@@ -8,6 +8,8 @@ package enum EventKind: String, CaseIterable, Hashable, Sendable {
   case move
   case state
   case regions
+  case commitment
+  case trim
 
   package init(_ event: Event) {
     switch event {
@@ -17,11 +19,8 @@ package enum EventKind: String, CaseIterable, Hashable, Sendable {
     case .routeMoved: self = .move
     case .routeStateChanged: self = .state
     case .allowedRegionsChanged: self = .regions
+    case .catalogCommitted: self = .commitment
+    case .logTrimmed: self = .trim
     }
   }
-}
-
-extension LogEntry {
-  /// Whether the entry makes a version.
-  var changesRoutes: Bool { !events.isEmpty }
 }
