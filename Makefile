@@ -3,14 +3,15 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-# What a fresh Debian needs besides a Swift toolchain. python3 runs the independent reader of the
-# log format in the tests, gzip unpacks the sample of keys.
-PACKAGES := liblmdb-dev pkg-config python3 gzip
+# What a fresh Debian needs besides a Swift toolchain. In the tests python3 runs the independent
+# reader of the log format and a gRPC client that is not ours; gzip unpacks the sample of keys.
+PACKAGES := liblmdb-dev pkg-config python3 python3-venv gzip
+PYTHON := .build/python
 CORE := CADASTRE_CORE=1
 PROTOS = $(wildcard proto/cadastre/v1/*.proto) $(wildcard proto/grpc/*/*/*.proto)
 SOURCES := Package.swift Sources Tests Benchmarks
 
-.PHONY: help setup build release test test-core test-address test-thread lint format demo bench proto clean
+.PHONY: help setup build release python test test-core test-address test-thread lint format demo bench proto clean
 
 help: ## Show what there is to make.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,7 +34,14 @@ build: setup ## Build everything for debugging, tests too.
 release: setup ## Build the optimised `cadastre`.
 	swift build -c release --product cadastre
 
-test: build ## Run all tests: everything, then the index under the address and thread sanitizers.
+python: setup $(PYTHON)/ready ## Install Python's gRPC for the tests, into .build/python.
+
+$(PYTHON)/ready: Tests/ForeignClients/requirements.txt
+	python3 -m venv $(PYTHON)
+	$(PYTHON)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+test: build python ## Run all tests: everything, then the index under the address and thread sanitizers.
 	swift test --skip-build
 	$(MAKE) test-address
 	$(MAKE) test-thread

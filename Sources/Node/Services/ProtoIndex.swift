@@ -12,8 +12,7 @@ struct ProtoIndex: Sendable {
   /// The full names of all services, in order.
   private(set) var services: [String] = []
 
-  /// - Parameters:
-  ///   - sets: FileDescriptorSets in base 64.
+  /// An index of FileDescriptorSets in base 64.
   init(sets: [String]) {
     for text in sets {
       guard let data = Data(base64Encoded: text),
