@@ -16,6 +16,8 @@ extension RouteTable {
   ///   - nextID: The id of the first node that is written, at least 1; afterwards, and when `write`
   ///     throws too, one more than that of the last.
   ///   - write: Stores a node. The bytes are lent for the call.
+  /// - Returns: Where the trees begin now, and what of the table before is no more.
+  /// - Throws: What `write` throws.
   /// - Complexity: O(*d* log *n*) for *d* nodes that one of the tables has alone.
   package func storeNodes<Failure: Error>(
     map: inout StoredNodeMap, nextID: inout UInt64,

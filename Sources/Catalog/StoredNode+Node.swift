@@ -1,7 +1,11 @@
 extension StoredNode {
   /// Makes the node in memory: a node that is stored again has the same bytes.
   ///
-  /// - Parameter children: As many as ``childCount``.
+  /// - Parameters:
+  ///   - store: Where the node will live.
+  ///   - children: As many as ``childCount``.
+  ///   - birth: The serial of the version that it is for.
+  /// - Returns: The node, which nobody has counted yet.
   /// - Throws: What keeps a node like this from being in `store`.
   func makeNode(
     in store: IndexStore, children: ArraySlice<RouteIndex.Node>, birth: UInt64

@@ -110,9 +110,8 @@ extension StoredNode {
     var high: StoredKey?
   }
 
-  /// Reads a node whose bytes and place in the tree are proven to be what the nodes above say.
-  ///
-  /// - Parameter bytes: nil where there is no such node.
+  /// Reads a node; `bytes` are nil where there is none. That the bytes and their place in the tree
+  /// are what the nodes above say is proven then.
   static func proven(
     _ bytes: UnsafeRawBufferPointer?, _ reference: StoredNodeReference, _ place: Place
   ) throws(StoredNodeError) -> StoredNode {

@@ -17,6 +17,7 @@ package struct StoredTableLoading: Sendable {
   ///   - nextRouteID: The ids of all routes are below.
   ///   - store: Where the nodes will live; it allows as many keys a node as that of the table that
   ///     was stored.
+  /// - Throws: ``StoredNodeError/Problem/impossibleTree`` when the trees cannot be those of a table.
   package init(
     _ trees: [StoredTree], nextRouteID: RouteID, in store: IndexStore
   ) throws(StoredNodeError) {
@@ -36,8 +37,11 @@ package struct StoredTableLoading: Sendable {
   /// Loads one of the trees: 0 by start key, 1 by id, 2 by group. Each may be loaded on a thread of
   /// its own. O(*n*).
   ///
-  /// - Parameter read: Lends the bytes of the node with an id until the loading ends; nil when there
-  ///   is none.
+  /// - Parameters:
+  ///   - index: Which tree.
+  ///   - read: Lends the bytes of the node with an id until the loading ends; nil when there is none.
+  /// - Returns: The nodes, of which ``finish(_:_:_:version:digest:)`` makes a table.
+  /// - Throws: What `read` throws, and what is wrong with which node.
   package func load<Failure: StoredNodeFailure>(
     tree index: Int, read: (UInt64) throws(Failure) -> UnsafeRawBufferPointer?
   ) throws(Failure) -> LoadedTree {
@@ -63,9 +67,8 @@ package struct StoredTableLoading: Sendable {
     }
   }
 
-  /// The table of the trees that were loaded, and what is stored of it.
-  ///
-  /// - Parameter digest: The sum of the routes' records, which is not proven here.
+  /// The table of the trees that were loaded, and what is stored of it. `digest`, the sum of the
+  /// routes' records, is not proven here.
   package func finish(
     _ byStart: LoadedTree, _ byID: LoadedTree, _ byGroup: LoadedTree, version: CatalogVersion,
     digest: StateDigest
