@@ -102,6 +102,8 @@ package struct AuditLog: Sendable {
 
   /// The first position that comes after all that were looked at, oldest first.
   package var nextPosition: LogPosition { rest.next }
+  /// The last position that is to be looked at.
+  package var lastPosition: LogPosition { rest.last }
 
   /// Goes on with entries that were appended meanwhile, oldest first.
   package mutating func extend(through last: LogPosition) { rest.last = max(rest.last, last) }

@@ -1,0 +1,96 @@
+import Catalog
+import Replay
+import StateMachines
+
+/// Which routes of a version are asked for.
+enum AuditQuestion: Hashable, Sendable {
+  /// The route of each key, in their order.
+  case keys([Key])
+  /// These, by id.
+  case ids([RouteID])
+  case group(GroupID)
+  case span(KeySpan)
+}
+
+/// Which entries of a log are asked for.
+struct LogQuestion: Hashable, Sendable {
+  var bounds = LogBounds()
+  var filter = LogFilter()
+  var newestFirst = false
+  /// Whether to go on with new entries as they come.
+  var follow = false
+  /// At most so many.
+  var limit = Int.max
+}
+
+/// A piece of an answer about the past. The version comes first, both of them for a difference.
+enum AuditPiece<Element: Sendable>: Sendable {
+  case point(AuditPoint)
+  case elements([Element])
+  /// The sums of a difference, which end it.
+  case summary(DiffSummary)
+  /// There was more to tell, of which the entries are no longer kept.
+  case cut
+}
+
+/// What commands ask of a catalog's past, be it a folder that this process opened or a server. Each
+/// answer comes in pieces, until it is whole or `body` returns false.
+protocol AuditCatalog: Sendable {
+  typealias Handler<Element: Sendable> = @Sendable (AuditPiece<Element>) throws -> Bool
+
+  func at(
+    _ question: AuditQuestion, asOf: AsOf, limit: Int, _ body: @escaping Handler<Route>
+  ) async throws
+
+  /// The routes that differ, by id. With `onlySummary` none of them is told.
+  func diff(
+    from: AsOf, to: AsOf, onlySummary: Bool, _ body: @escaping Handler<ChangedRoute>
+  ) async throws
+
+  func history(
+    of scope: HistoryScope, asOf: AsOf, limit: Int, _ body: @escaping Handler<AuditChange>
+  ) async throws
+
+  func blame(
+    _ span: KeySpan, asOf: AsOf, limit: Int, _ body: @escaping Handler<BlamedRoute>
+  ) async throws
+
+  /// Entries; no point comes first.
+  func log(_ question: LogQuestion, _ body: @escaping Handler<EncodedEntry>) async throws
+
+  /// The newest version and what leads to it.
+  func extent() async throws -> AuditExtent
+
+  /// The hash of the entry at a position; nil where that is not known.
+  func hash(at position: LogPosition) async throws -> EntryHash?
+}
+
+/// How far a catalog's past reaches.
+struct AuditExtent: Hashable, Sendable {
+  var catalog: CatalogID
+  var retained: RetainedVersions
+  /// The first entry, or the place of the next one, and the last.
+  var first: LogPosition
+  var last: LogPosition
+}
+
+extension CatalogOptions {
+  /// Lends the past of the catalog that was named.
+  func withAudit<Result: Sendable>(
+    _ body: @Sendable (any AuditCatalog) async throws -> Result
+  ) async throws -> Result {
+    try await Self.withAudit(try place(), body)
+  }
+
+  static func withAudit<Result: Sendable>(
+    _ place: Place, _ body: @Sendable (any AuditCatalog) async throws -> Result
+  ) async throws -> Result {
+    switch place {
+    case .folder(let folder):
+      return try await body(try FolderAudit(folder: folder))
+    case .server(let address):
+      throw Problem(
+        .unavailable, code: "unimplemented", "servers cannot be asked yet: \(address)")
+    }
+  }
+}
