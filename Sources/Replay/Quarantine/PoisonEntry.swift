@@ -21,7 +21,7 @@ package struct PoisonEntry: Hashable, Sendable {
   /// fault of the entry.
   init?(_ entry: LogEntry, hash: EntryHash, refusedFor error: EvolveError) {
     switch error {
-    case .timeNotAfter, .wrongVersion, .doesNotApply, .diverged: break
+    case .timeNotAfter, .wrongVersion, .doesNotApply, .ahead, .diverged: break
     case .gap, .brokenChain, .forked, .routesDoNotFit, .wrongDigest, .impossibleHeader: return nil
     }
     position = entry.position
