@@ -1,0 +1,96 @@
+extension StoredTable {
+  /// The route that holds `key`; nil only while there are no routes. Reads O(log *n*) nodes.
+  package func route(containing key: Key) throws(Failure) -> Route? {
+    try key.bytes.withUnsafeBufferPointer { bytes throws(Failure) in
+      try route(atOrBefore: StoredKey(UnsafeRawBufferPointer(bytes)))
+    }
+  }
+
+  /// The route with this id, or nil. Reads O(log *n*) nodes.
+  package func route(id: RouteID) throws(Failure) -> Route? {
+    let key = withUnsafeBytes(of: id.rawValue.bigEndian, Array.init)
+    return try key.withUnsafeBufferPointer { bytes throws(Failure) in
+      let key = StoredKey(UnsafeRawBufferPointer(bytes))
+      var cursor = Cursor(self, .byID)
+      try cursor.seek(atOrBefore: key)
+      guard let entry = cursor.entry, entry.key.compare(key) == 0 else { return nil }
+      let route = try route(atOrBefore: StoredKey(entry.payload))
+      guard let route, route.id == id else {
+        throw .damagedNode(
+          StoredNodeError(.treesDisagree(position: entry.position), node: entry.id))
+      }
+      return route
+    }
+  }
+
+  /// The ids of the routes of `group` above `id`, ascending, at most `limit`.
+  /// Reads O(log *n*) nodes, and those that hold what is returned.
+  package func routeIDs(
+    of group: GroupID, after id: RouteID? = nil, limit: Int = .max
+  ) throws(Failure) -> [RouteID] {
+    guard id?.rawValue != .max else { return [] }
+    let first = id?.next ?? RouteID(0)
+    let key = IndexKey.withBytes(of: group, first) { Array($0) }
+    return try key.withUnsafeBufferPointer { bytes throws(Failure) in
+      var ids: [RouteID] = []
+      var cursor = Cursor(self, .byGroup)
+      try cursor.seek(atOrAfter: StoredKey(UnsafeRawBufferPointer(bytes)))
+      while ids.count < limit, let entry = cursor.entry,
+        entry.key.number(from: 0) == group.rawValue
+      {
+        ids.append(RouteID(entry.key.lastNumber))
+        try cursor.moveToNext()
+      }
+      return ids
+    }
+  }
+
+  /// The routes that overlap `span`, in key order, at most `limit`.
+  /// Reads O(log *n*) nodes, and those that hold what is returned.
+  package func routes(
+    overlapping span: KeySpan, limit: Int = .max
+  ) throws(Failure) -> [Route] {
+    var routes: [Route] = []
+    guard limit > 0 else { return routes }
+    try forEachRoute(overlapping: span) { route in
+      routes.append(route)
+      return routes.count < limit
+    }
+    return routes
+  }
+
+  /// Calls `body` with the routes that overlap `span`, in key order, until it returns false.
+  package func forEachRoute(
+    overlapping span: KeySpan, _ body: (Route) throws(Failure) -> Bool
+  ) throws(Failure) {
+    try span.lower.bytes.withUnsafeBufferPointer { bytes throws(Failure) in
+      var cursor = Cursor(self, .byStart)
+      try cursor.seek(atOrBefore: StoredKey(UnsafeRawBufferPointer(bytes)))
+      while let entry = cursor.entry {
+        try cursor.moveToNext()
+        let route = try self.route(entry, next: cursor.entry)
+        if let upper = span.upper, upper <= route.span.lower { return }
+        guard try body(route) else { return }
+      }
+    }
+  }
+
+  private func route(atOrBefore key: StoredKey) throws(Failure) -> Route? {
+    var cursor = Cursor(self, .byStart)
+    try cursor.seek(atOrBefore: key)
+    guard let entry = cursor.entry else { return nil }
+    try cursor.moveToNext()
+    return try route(entry, next: cursor.entry)
+  }
+
+  /// The route of an entry, given the entry after it.
+  private func route(_ entry: Cursor.Entry, next: Cursor.Entry?) throws(Failure) -> Route {
+    do throws(LogCodingError) {
+      return try RouteRow(checking: entry.payload).route(
+        lower: Key(unchecked: entry.key.bytes), upper: next.map { Key(unchecked: $0.key.bytes) })
+    } catch {
+      throw .damagedNode(
+        StoredNodeError(.badRow(position: entry.position, error), node: entry.id))
+    }
+  }
+}
