@@ -181,6 +181,21 @@ extension CatalogStore {
   }
 }
 
+// MARK: Upkeep
+
+extension CatalogStore {
+  /// Gives the free pages of the log back to the disk while it is read and written; see
+  /// ``EventLog/compact()``. Blocks.
+  package func compactLog() throws(StoreError) -> FileShrinkage {
+    do throws(StoreError) {
+      return try log.compact()
+    } catch {
+      if case .unusable = error { writer.noteFailure(error) }
+      throw error
+    }
+  }
+}
+
 // MARK: Waiting
 
 extension CatalogStore {

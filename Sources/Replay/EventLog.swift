@@ -82,7 +82,10 @@ package final class EventLog: Sendable {
       folder: folder, mode: mode, catalog: found, tables: tables, options: options, lease: lease,
       lock: lock)
     // Who made the folder may have died before its names were durable.
-    if mode == .readWrite { try Folder.sync(folder) }
+    if mode == .readWrite {
+      try Folder.sync(folder)
+      try Compaction.removeLeftovers(in: folder)
+    }
     if provesEnd { try log.findTail() }
     return log
   }

@@ -19,6 +19,9 @@ enum CrashWriter {
         let threads = UInt64(arguments[4])
       else { throw UsageError() }
       try write(folder, seed: seed, threadCount: threads)
+    case "compact":
+      guard arguments.count == 4, let seed = UInt64(arguments[3]) else { throw UsageError() }
+      try compact(folder, seed: seed)
     case "mirror":
       guard arguments.count == 4 else { throw UsageError() }
       try mirror(folder, to: arguments[3])
@@ -51,6 +54,25 @@ enum CrashWriter {
       }
     }
     while true { _ = (pause(), store) }
+  }
+
+  /// Writes as `write` does, and compacts the log all the while.
+  private static func compact(_ folder: String, seed: UInt64) throws {
+    let store = try openStore(folder, .leader)
+    say("open")
+    try CrashPlan.submit(CrashPlan.bootstrap, to: store) { _ in }
+    try start {
+      for number in 0..<UInt64.max {
+        let command = CrashPlan.command(seed: seed, thread: 0, number: number)
+        try? CrashPlan.submit(command, to: store) { receipt in
+          say("\(number) \(receipt.position)")
+        }
+      }
+    }
+    while true {
+      _ = try store.compactLog()
+      say("compacted")
+    }
   }
 
   /// Rebuilds a mirror.

@@ -16,7 +16,7 @@ import Testing
     .deletingLastPathComponent().appending(path: "CrashWriter")
 
   /// Opens a log for reading; nil when there is none yet.
-  private func reader(of folder: String) throws(StoreError) -> EventLog? {
+  func reader(of folder: String) throws(StoreError) -> EventLog? {
     do throws(StoreError) {
       return try EventLog.open(folder: folder, mode: .readOnly)
     } catch {
@@ -26,7 +26,7 @@ import Testing
   }
 
   /// Runs the program, kills it after a delay, and gives back the lines that it wrote.
-  private func kill(
+  func kill(
     after microseconds: Int, sinceLine: Int, _ arguments: [String]
   ) throws -> [String] {
     let process = Process()

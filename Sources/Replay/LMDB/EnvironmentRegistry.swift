@@ -4,28 +4,28 @@ import Synchronization
 /// The environments that this process has open. LMDB must not open a folder twice in one process:
 /// closing the one would drop the file locks of the other.
 enum EnvironmentRegistry {
-  private struct Opened {
+  fileprivate struct Opened {
     var environment: LMDB.Environment
     var leaseCount: Int
+    /// While a file is open no other gets its number, even when the folder was deleted and made
+    /// anew. The data file may change while it is open, the lock's file does not; where there is
+    /// none, as on a disk that is read-only, nobody changes the data file.
+    var dataFile: FileID
+    var lockFile: FileID?
   }
 
-  // By the data file: while it is open no other file gets its number, even when its folder was
-  // deleted and made anew.
-  private static let opened = Mutex<[FileID: Opened]>([:])
+  private static let opened = Mutex<[ObjectIdentifier: Opened]>([:])
 
   /// Keeps an environment open. When the last lease on it ends it is closed; nobody may use it
   /// afterwards.
   final class Lease: Sendable {
     let environment: LMDB.Environment
-    private let id: FileID
 
-    fileprivate init(_ environment: LMDB.Environment, _ id: FileID) {
-      self.environment = environment
-      self.id = id
-    }
+    fileprivate init(_ environment: LMDB.Environment) { self.environment = environment }
 
     deinit {
       EnvironmentRegistry.opened.withLock { opened in
+        let id = ObjectIdentifier(environment)
         guard var entry = opened[id] else { return }
         entry.leaseCount -= 1
         opened[id] = entry.leaseCount > 0 ? entry : nil
@@ -49,31 +49,59 @@ enum EnvironmentRegistry {
     }
     let result = opened.withLock { opened -> Result<Lease, StoreError> in
       do throws(StoreError) {
-        var entry: Opened
-        let id: FileID
         // Under the lock, since this may be where the file is made.
-        var data = stat()
-        if stat(folder + "/data.mdb", &data) == 0, let known = opened[FileID(data)] {
+        var entry: Opened
+        if let known = opened.values.first(where: { $0.isIn(folder) }) {
           if mode == .readWrite, known.environment.mode == .readOnly {
             throw .openForReading(folder: folder)
           }
           if mode == .readWrite { known.environment.setMapLimit(sizes.maximum) }
-          (entry, id) = (known, FileID(data))
+          entry = known
         } else {
           let environment = try LMDB.Environment(folder: folder, mode: mode, sizes: sizes)
           guard let file = environment.dataFile else {
             throw .system(operation: "open", code: errno, message: errorText(errno))
           }
-          (entry, id) = (Opened(environment: environment, leaseCount: 0), file)
+          entry = Opened(
+            environment: environment, leaseCount: 0, dataFile: file,
+            lockFile: FileID(path: folder + "/lock.mdb"))
         }
         entry.leaseCount += 1
-        opened[id] = entry
-        return .success(Lease(entry.environment, id))
+        opened[ObjectIdentifier(entry.environment)] = entry
+        return .success(Lease(entry.environment))
       } catch {
         return .failure(error)
       }
     }
     return try result.get()
+  }
+
+  /// Runs `body`, which closes an environment and opens it with another file; nobody can open the
+  /// folder meanwhile. One that is not registered is nobody else's.
+  static func moving(
+    _ environment: LMDB.Environment, _ body: () throws(StoreError) -> Void
+  ) throws(StoreError) {
+    let result = opened.withLock { opened -> Result<Void, StoreError> in
+      let id = ObjectIdentifier(environment)
+      defer {
+        if let file = environment.dataFile { opened[id]?.dataFile = file }
+      }
+      do throws(StoreError) {
+        return .success(try body())
+      } catch {
+        return .failure(error)
+      }
+    }
+    try result.get()
+  }
+}
+
+extension EnvironmentRegistry.Opened {
+  /// Whether it is what `folder` holds.
+  fileprivate func isIn(_ folder: String) -> Bool {
+    guard let data = FileID(path: folder + "/data.mdb") else { return false }
+    if data == dataFile { return true }
+    return lockFile != nil && FileID(path: folder + "/lock.mdb") == lockFile
   }
 }
 
@@ -85,5 +113,12 @@ struct FileID: Hashable {
   init(_ status: stat) {
     device = UInt64(status.st_dev)
     node = UInt64(status.st_ino)
+  }
+
+  /// Nil when there is none.
+  init?(path: String) {
+    var status = stat()
+    guard stat(path, &status) == 0 else { return nil }
+    self.init(status)
   }
 }

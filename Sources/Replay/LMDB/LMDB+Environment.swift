@@ -26,12 +26,16 @@ extension LMDB {
   /// shorter than its header claims was cut, which is found on opening; reading on would end the
   /// process with `SIGBUS`.
   final class Environment: @unchecked Sendable {
-    // LMDB synchronizes all calls but three: moving the map, which `gate` keeps apart from readers and
+    // LMDB synchronizes all calls but four: moving the map, which `gate` keeps apart from readers and
     // which only the writer or somebody outside of any transaction does, opening tables, which
-    // `tableLock` serializes, and closing, which happens when nobody holds a reference any more.
-    private let handle: OpaquePointer
+    // `tableLock` serializes, closing, which happens when nobody holds a reference any more, and
+    // changing the file, which `writeLock` and `gate` keep apart from all transactions. So `handle`
+    // is read within one of the two, and written within both.
+    private var handle: OpaquePointer?
     private let gate = TransactionGate()
     private let tableLock = Monitor(())
+    private let writeLock = Monitor(())
+    let names = TableNames()
     private let mapLimit: Mutex<Int>
     private let largestStep: Int
     private let isClosed = Mutex(false)
@@ -46,12 +50,7 @@ extension LMDB {
       mapLimit = Mutex(sizes.maximum)
       largestStep = sizes.largestStep
       location = Location(folder: folder)
-      var created: OpaquePointer?
-      try check(mdb_env_create(&created), "creation", location)
-      guard let created else {
-        throw .system(operation: "creation", code: 0, message: "no environment")
-      }
-      handle = created
+      handle = nil
       try open(initialMapSize: sizes.initial)
     }
 
@@ -63,12 +62,43 @@ extension LMDB {
     /// - Precondition: No transaction is open, and none is begun afterwards.
     func close() {
       isClosed.withLock { isClosed in
-        if !isClosed { mdb_env_close(handle) }
+        if !isClosed { closeHandle() }
         isClosed = true
       }
     }
 
+    private func closeHandle() {
+      guard let handle else { return }
+      mdb_env_close(handle)
+      self.handle = nil
+    }
+
+    /// The open environment.
+    ///
+    /// - Throws: ``StoreError/unusable(reason:)`` when its file was changed and could not be opened.
+    private func live() throws(StoreError) -> OpaquePointer {
+      guard let handle else {
+        throw .unusable(reason: "the data file in \(location.folder) could not be opened again")
+      }
+      return handle
+    }
+
     private func open(initialMapSize: Int) throws(StoreError) {
+      var created: OpaquePointer?
+      try check(mdb_env_create(&created), "creation", location)
+      guard let handle = created else {
+        throw .system(operation: "creation", code: 0, message: "no environment")
+      }
+      self.handle = handle
+      do throws(StoreError) {
+        try open(handle, initialMapSize: initialMapSize)
+      } catch {
+        closeHandle()
+        throw error
+      }
+    }
+
+    private func open(_ handle: OpaquePointer, initialMapSize: Int) throws(StoreError) {
       try check(mdb_env_set_maxdbs(handle, 16), "limit of tables", location)
       try check(mdb_env_set_maxreaders(handle, 1024), "limit of readers", location)
       let data = location.folder + "/data.mdb"
@@ -106,7 +136,7 @@ extension LMDB {
     /// Whether a commit returns only when all of it is on the disk.
     var syncsCommits: Bool {
       var flags: UInt32 = 0
-      guard mdb_env_get_flags(handle, &flags) == MDB_SUCCESS else { return false }
+      guard let handle, mdb_env_get_flags(handle, &flags) == MDB_SUCCESS else { return false }
       return flags & UInt32(MDB_NOSYNC | MDB_NOMETASYNC | MDB_MAPASYNC) == 0
     }
 
@@ -114,7 +144,8 @@ extension LMDB {
     var dataFile: FileID? {
       var descriptor = mdb_filehandle_t()
       var status = stat()
-      guard mdb_env_get_fd(handle, &descriptor) == MDB_SUCCESS, fstat(descriptor, &status) == 0
+      guard let handle, mdb_env_get_fd(handle, &descriptor) == MDB_SUCCESS,
+        fstat(descriptor, &status) == 0
       else { return nil }
       return FileID(status)
     }
@@ -124,6 +155,7 @@ extension LMDB {
       var information = MDB_envinfo()
       gate.enter()
       defer { gate.leave() }
+      guard let handle else { return information }
       return mdb_env_info(handle, &information) == MDB_SUCCESS ? information : MDB_envinfo()
     }
 
@@ -154,6 +186,13 @@ extension LMDB {
       _ body: (borrowing WriteTransaction) throws(StoreError) -> Result
     ) throws(StoreError) -> Result {
       guard mode == .readWrite else { throw .readOnly(folder: location.folder) }
+      return try writeLock.withLock { _ throws(StoreError) in try writeLocked(body) }
+    }
+
+    /// - Precondition: The caller holds `writeLock`.
+    private func writeLocked<Result>(
+      _ body: (borrowing WriteTransaction) throws(StoreError) -> Result
+    ) throws(StoreError) -> Result {
       while true {
         do {
           let transaction = try beginWriting()
@@ -187,11 +226,18 @@ extension LMDB {
 
     private func beginReading() throws(StoreError) -> ReadTransaction {
       while true {
+        if mode == .readOnly { try followFile() }
         gate.enter()
+        guard let handle else {
+          gate.leave()
+          _ = try live()
+          continue
+        }
         var transaction: OpaquePointer?
         let code = mdb_txn_begin(handle, nil, UInt32(MDB_RDONLY), &transaction)
         if code == MDB_SUCCESS, let transaction {
-          return ReadTransaction(handle: transaction, location: location, gate: gate)
+          return ReadTransaction(
+            handle: transaction, location: location, gate: gate, names: names)
         }
         gate.leave()
         guard code == MDB_MAP_RESIZED else {
@@ -205,9 +251,9 @@ extension LMDB {
     private func beginWriting() throws(StoreError) -> WriteTransaction {
       while true {
         var transaction: OpaquePointer?
-        let code = mdb_txn_begin(handle, nil, 0, &transaction)
+        let code = mdb_txn_begin(try live(), nil, 0, &transaction)
         if code == MDB_SUCCESS, let transaction {
-          return WriteTransaction(handle: transaction, location: location)
+          return WriteTransaction(handle: transaction, location: location, names: names)
         }
         guard code == MDB_MAP_RESIZED else {
           try check(code, "begin of a write", location)
@@ -220,7 +266,7 @@ extension LMDB {
     /// Another process made the map grow.
     private func adoptMapSize() throws(StoreError) {
       try gate.close { () throws(StoreError) in
-        try check(mdb_env_set_mapsize(handle, 0), "growth of the map", location)
+        try check(mdb_env_set_mapsize(try live(), 0), "growth of the map", location)
       }
     }
 
@@ -231,13 +277,13 @@ extension LMDB {
       guard next > size else { throw .logFull(limit: limit) }
       try extendFile(to: next)
       try gate.close { () throws(StoreError) in
-        try check(mdb_env_set_mapsize(handle, next), "growth of the map", location)
+        try check(mdb_env_set_mapsize(try live(), next), "growth of the map", location)
       }
     }
 
     private func fileSize() throws(StoreError) -> Int {
       var descriptor = mdb_filehandle_t()
-      try check(mdb_env_get_fd(handle, &descriptor), "size of the file", location)
+      try check(mdb_env_get_fd(try live(), &descriptor), "size of the file", location)
       var status = stat()
       guard fstat(descriptor, &status) == 0 else {
         throw .system(operation: "size of the file", code: errno, message: errorText(errno))
@@ -248,10 +294,89 @@ extension LMDB {
     private func extendFile(to size: Int) throws(StoreError) {
       guard try fileSize() < size else { return }
       var descriptor = mdb_filehandle_t()
-      try check(mdb_env_get_fd(handle, &descriptor), "size of the file", location)
+      try check(mdb_env_get_fd(try live(), &descriptor), "size of the file", location)
       guard ftruncate(descriptor, size) == 0 else {
         try check(errno, "growth of the file", location)
         return
+      }
+    }
+
+    // MARK: Changing the file
+
+    /// Runs `body` while nobody writes.
+    func whileUnwritten<Result>(
+      _ body: (borrowing Unwritten) throws(StoreError) -> Result
+    ) throws(StoreError) -> Result {
+      try tableLock.withLock { _ throws(StoreError) in
+        try writeLock.withLock { _ throws(StoreError) in try body(Unwritten(environment: self)) }
+      }
+    }
+
+    /// The right to write and to change the file of an environment that nobody else writes.
+    struct Unwritten: ~Copyable {
+      fileprivate let environment: Environment
+
+      /// See ``Environment/write(_:)``.
+      func write(
+        _ body: (borrowing WriteTransaction) throws(StoreError) -> Void
+      ) throws(StoreError) {
+        try environment.writeLocked(body)
+      }
+
+      /// Puts the file at `path` in the place of the environment's own, and goes on with it. Readers
+      /// that are in finish first; those that come wait until it is done, which takes no longer than
+      /// to close and to open. Crash-safe: there is the one file or the other.
+      ///
+      /// - Precondition: The file has the same tables with the same rows, and its last transaction
+      ///   has the same number; see ``Compaction``.
+      /// - Throws: ``StoreError/unusable(reason:)`` when the file could not be opened; after other
+      ///   errors everything is as it was.
+      func replaceFile(with path: String) throws(StoreError) {
+        let environment = environment
+        try environment.reopen { () throws(StoreError) in
+          guard rename(path, environment.location.folder + "/data.mdb") == 0 else {
+            throw .system(operation: "rename of \(path)", code: errno, message: errorText(errno))
+          }
+          try Folder.sync(environment.location.folder)
+        }
+      }
+    }
+
+    /// Goes on with the file that is in the folder by now: whoever writes it may have changed it.
+    private func followFile() throws(StoreError) {
+      guard isElsewhere() else { return }
+      try tableLock.withLock { _ throws(StoreError) in
+        guard isElsewhere() else { return }
+        try reopen { () throws(StoreError) in }
+      }
+    }
+
+    private func isElsewhere() -> Bool {
+      var status = stat()
+      gate.enter()
+      defer { gate.leave() }
+      guard stat(location.folder + "/data.mdb", &status) == 0 else { return false }
+      return handle == nil || dataFile != FileID(status)
+    }
+
+    /// Closes the environment, runs `change`, and opens it again, with the same tables. When `change`
+    /// throws it is opened all the same.
+    private func reopen(after change: () throws(StoreError) -> Void) throws(StoreError) {
+      try gate.close { () throws(StoreError) in
+        // Nobody may find the folder's new file and open it a second time.
+        try EnvironmentRegistry.moving(self) { () throws(StoreError) in
+          closeHandle()
+          var failure: StoreError?
+          do throws(StoreError) { try change() } catch { failure = error }
+          do throws(StoreError) {
+            try open(initialMapSize: 0)
+            try names.openAgain(live(), location)
+          } catch {
+            closeHandle()
+            throw .unusable(reason: error.problem)
+          }
+          if let failure { throw failure }
+        }
       }
     }
   }

@@ -9,20 +9,24 @@ extension LMDB {
   protocol Transaction: ~Copyable {
     var handle: OpaquePointer { get }
     var location: Location { get }
+    /// Notes the tables that are opened.
+    var names: TableNames { get }
   }
 
   /// A view of one version of the data. Ends when it is dropped.
   struct ReadTransaction: Transaction, ~Copyable {
     let handle: OpaquePointer
     let location: Location
+    let names: TableNames
     private let gate: TransactionGate
     private var isSpent = false
 
     /// Takes over a transaction that was begun inside the gate.
-    init(handle: OpaquePointer, location: Location, gate: TransactionGate) {
+    init(handle: OpaquePointer, location: Location, gate: TransactionGate, names: TableNames) {
       self.handle = handle
       self.location = location
       self.gate = gate
+      self.names = names
     }
 
     deinit {
@@ -42,12 +46,14 @@ extension LMDB {
   struct WriteTransaction: Transaction, ~Copyable {
     let handle: OpaquePointer
     let location: Location
+    let names: TableNames
     private var isSpent = false
 
     /// Takes over a transaction that was begun on this thread.
-    init(handle: OpaquePointer, location: Location) {
+    init(handle: OpaquePointer, location: Location, names: TableNames) {
       self.handle = handle
       self.location = location
+      self.names = names
     }
 
     deinit {
@@ -164,6 +170,7 @@ extension LMDB.Transaction where Self: ~Copyable {
     let code = mdb_dbi_open(handle, name, 0, &table)
     guard code != MDB_NOTFOUND else { return nil }
     try LMDB.check(code, "open of a table", location)
+    names.note(name, table)
     return LMDB.Table(handle: table)
   }
 }
@@ -174,6 +181,7 @@ extension LMDB.WriteTransaction {
     var table = MDB_dbi()
     let code = mdb_dbi_open(handle, name, UInt32(MDB_CREATE), &table)
     try LMDB.check(code, "open of a table", location)
+    names.note(name, table)
     return LMDB.Table(handle: table)
   }
 
