@@ -18,6 +18,8 @@ struct StoredNode {
   }
 
   let bytes: UnsafeRawBufferPointer
+  /// Where the node is stored; 0 for bytes that were not found by a reference.
+  private(set) var id: UInt64 = 0
   /// 0 for a leaf.
   let level: Int
   /// What all keys begin with.
@@ -108,6 +110,20 @@ extension StoredNode {
     /// The separators around the node; nil where there is none.
     var low: StoredKey?
     var high: StoredKey?
+
+    /// Whether a key belongs there.
+    func contains(_ key: StoredKey) -> Bool {
+      (low.map { $0.compare(key) <= 0 } ?? true) && (high.map { key.compare($0) < 0 } ?? true)
+    }
+
+    /// Whether the same separators are around another place.
+    func hasSameSeparators(as other: Place) -> Bool {
+      func isSame(_ left: StoredKey?, _ right: StoredKey?) -> Bool {
+        guard let left, let right else { return left == nil && right == nil }
+        return left.compare(right) == 0
+      }
+      return isSame(low, other.low) && isSame(high, other.high)
+    }
   }
 
   /// Reads a node; `bytes` are nil where there is none. That the bytes and their place in the tree
@@ -121,8 +137,9 @@ extension StoredNode {
       guard hash == reference.hash else {
         throw .wrongHash(expected: reference.hash, found: hash)
       }
-      let node = try StoredNode(bytes)
+      var node = try StoredNode(bytes)
       try node.check(place)
+      node.id = reference.id
       return node
     } catch {
       throw StoredNodeError(error, node: reference.id)

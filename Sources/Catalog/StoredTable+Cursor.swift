@@ -3,7 +3,6 @@ extension StoredTable {
   struct Cursor {
     private struct Step {
       var node: StoredNode
-      var reference: StoredNodeReference
       var place: StoredNode.Place
       /// The child that the path goes on with; in a leaf, the entry.
       var position: Int
@@ -13,8 +12,6 @@ extension StoredTable {
     struct Entry {
       let node: StoredNode
       let position: Int
-      /// Where the leaf is stored.
-      let id: UInt64
 
       var key: StoredKey { node.key(at: position) }
       var payload: UnsafeRawBufferPointer { node.payload(at: position) }
@@ -33,7 +30,7 @@ extension StoredTable {
 
     /// The entry that the cursor is on; nil past an end.
     var entry: Entry? {
-      path.last.map { Entry(node: $0.node, position: $0.position, id: $0.reference.id) }
+      path.last.map { Entry(node: $0.node, position: $0.position) }
     }
 
     /// Goes to the first entry.
@@ -41,9 +38,14 @@ extension StoredTable {
       try descend { _ in 0 }
     }
 
-    /// Goes to the last entry whose key is at or before `key`.
+    /// Goes to the last entry whose key is at or before `key`. Reads no node where the key belongs
+    /// into the leaf that the cursor is in.
     mutating func seek(atOrBefore key: StoredKey) throws(Failure) {
-      try descend { $0.countOfKeys(atOrBefore: key) }
+      if let leaf = path.last, leaf.place.contains(key) {
+        path[path.count - 1].position = leaf.node.countOfKeys(atOrBefore: key)
+      } else {
+        try descend { $0.countOfKeys(atOrBefore: key) }
+      }
       guard let leaf = path.last else { return }
       if leaf.position > 0 {
         path[path.count - 1].position -= 1
@@ -115,8 +117,7 @@ extension StoredTable {
       _ reference: StoredNodeReference, _ place: StoredNode.Place, _ choose: (StoredNode) -> Int
     ) throws(Failure) {
       let node = try table.open(reference, place, of: kind)
-      path.append(
-        Step(node: node, reference: reference, place: place, position: choose(node)))
+      path.append(Step(node: node, place: place, position: choose(node)))
     }
   }
 }

@@ -4,14 +4,24 @@ extension StoredTable {
   ///
   /// Nodes that both share are not read. Reads O(*d* log *n*) nodes for *d* routes that differ.
   package func changedRoutes(since old: StoredTable) throws(Failure) -> [RouteID] {
-    let tree = StoredTreeKind.byStart
-    var walk = TreeDifference<StoredNode, Failure>(
-      from: old.trees[tree.rawValue].differenceRoot, to: trees[tree.rawValue].differenceRoot
+    try difference(from: old, in: .byStart) { _, _ in true }.changed.sorted()
+  }
+
+  typealias Difference = TreeDifference<StoredNode, Failure>
+
+  /// A finished walk of one of the trees.
+  func difference(
+    from old: StoredTable, in tree: StoredTreeKind,
+    mayPass: @escaping ([Difference.Step], [Difference.Step]) -> Bool
+  ) throws(Failure) -> Difference {
+    var walk = Difference(
+      from: old.trees[tree.rawValue].differenceRoot, to: trees[tree.rawValue].differenceRoot,
+      mayPass: mayPass
     ) { child, level, path throws(Failure) in
       try open(child, StoredNode.Place(level: level, behind: path), of: tree)
     }
     try walk.run()
-    return walk.changed.sorted()
+    return walk
   }
 }
 
@@ -34,7 +44,7 @@ extension StoredNode: DifferenceNode {
 
 extension StoredNode.Place {
   /// The place of the child to which a path leads.
-  fileprivate init<Failure>(
+  init<Failure>(
     level: Int, behind path: [TreeDifference<StoredNode, Failure>.Step]
   ) {
     self.init(level: level)

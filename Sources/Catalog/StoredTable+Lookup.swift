@@ -17,7 +17,7 @@ extension StoredTable {
       let route = try route(atOrBefore: StoredKey(entry.payload))
       guard let route, route.id == id else {
         throw .damagedNode(
-          StoredNodeError(.treesDisagree(position: entry.position), node: entry.id))
+          StoredNodeError(.treesDisagree(position: entry.position), node: entry.node.id))
       }
       return route
     }
@@ -90,7 +90,7 @@ extension StoredTable {
         lower: Key(unchecked: entry.key.bytes), upper: next.map { Key(unchecked: $0.key.bytes) })
     } catch {
       throw .damagedNode(
-        StoredNodeError(.badRow(position: entry.position, error), node: entry.id))
+        StoredNodeError(.badRow(position: entry.position, error), node: entry.node.id))
     }
   }
 }

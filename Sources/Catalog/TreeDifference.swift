@@ -1,4 +1,4 @@
-/// A node of a tree of routes by start key, in memory or stored, as a walk of two trees sees it.
+/// A node of a tree, in memory or stored, as a walk of two trees sees it.
 protocol DifferenceNode {
   /// Names a child without looking at it; equal names mean the same node with all below it.
   associatedtype Child: Equatable
@@ -8,14 +8,14 @@ protocol DifferenceNode {
   func child(at position: Int) -> Child
   /// Negative, zero or positive as a key sorts before, with or after one of another node.
   func compareKey(at position: Int, to other: Self, at otherPosition: Int) -> Int
-  /// The row of a leaf's entry.
+  /// The payload of a leaf's entry.
   func payload(at position: Int) -> UnsafeRawBufferPointer
-  /// The id in the row of a leaf's entry.
+  /// The id in the row of an entry, in a tree of routes by start key.
   func routeID(at position: Int) -> RouteID
 }
 
-/// A walk of two trees of routes side by side, which steps over what both have without looking at
-/// it, and gathers the ids of the routes in which they differ.
+/// A walk of two trees side by side, which steps over what both have without looking at
+/// it, and gathers the entries in which they differ.
 ///
 /// Each side stands on an entry of a leaf or before a child that was not opened yet. A child before
 /// which both stand is passed over; others are opened, the higher one first. So a node that only
@@ -32,27 +32,48 @@ struct TreeDifference<Node: DifferenceNode, Failure: Error> {
   /// Opens a child of this name and level, to which this path leads.
   typealias Open = (Node.Child, _ level: Int, _ path: [Step]) throws(Failure) -> Node
 
-  /// The ids of the routes that only one of the trees has, or that differ.
-  private(set) var changed: Set<RouteID> = []
+  /// An entry of a leaf.
+  typealias Entry = (node: Node, position: Int)
+
+  /// The entries that only the old tree has, or has with another payload, in order.
+  private(set) var removed: [Entry] = []
+  /// The same of the new tree.
+  private(set) var added: [Entry] = []
+  /// The entries in front of keys that only one of the trees has: as routes, they end elsewhere in
+  /// the other, though their rows may be equal.
+  private(set) var cut: [Entry] = []
   private var old: Side
   private var new: Side
   private let open: Open
+  private let mayPass: ([Step], [Step]) -> Bool
 
   /// - Parameters:
   ///   - old: The root and its level; nil for a tree without entries.
   ///   - new: The same of the other tree.
+  ///   - mayPass: Whether a child to which these paths lead in the old and in the new tree may be
+  ///     passed over.
   ///   - open: What opens a node.
   init(
     from old: (child: Node.Child, level: Int)?, to new: (child: Node.Child, level: Int)?,
-    open: @escaping Open
+    mayPass: @escaping ([Step], [Step]) -> Bool = { _, _ in true }, open: @escaping Open
   ) {
     self.old = Side(root: old)
     self.new = Side(root: new)
+    self.mayPass = mayPass
     self.open = open
   }
 
   /// How many nodes were opened.
   var openedCount: Int { old.openedCount + new.openedCount }
+
+  /// The ids of the routes that only one of the trees has, or that differ.
+  var changed: Set<RouteID> {
+    var ids: Set<RouteID> = []
+    for entries in [removed, added, cut] {
+      for (node, position) in entries { ids.insert(node.routeID(at: position)) }
+    }
+    return ids
+  }
 
   /// Walks both trees. O(*d* log *n*) for *d* entries that differ.
   mutating func run() throws(Failure) {
@@ -63,7 +84,7 @@ struct TreeDifference<Node: DifferenceNode, Failure: Error> {
       case (let oldLevel?, let newLevel?):
         if oldLevel < 0, newLevel < 0 {
           try compareEntries()
-        } else if oldLevel == newLevel, old.child == new.child {
+        } else if oldLevel == newLevel, old.child == new.child, mayPass(old.path, new.path) {
           old.pass()
           new.pass()
         } else {
@@ -83,30 +104,26 @@ struct TreeDifference<Node: DifferenceNode, Failure: Error> {
     let order = left.node.compareKey(at: left.position, to: right.node, at: right.position)
     if order < 0 { return try takeOld() }
     if order > 0 { return try takeNew() }
-    let (oldID, newID) = (old.routeID, new.routeID)
     if left.node.payload(at: left.position).compare(right.node.payload(at: right.position)) != 0 {
-      changed.insert(oldID)
-      changed.insert(newID)
+      removed.append((left.node, left.position))
+      added.append((right.node, right.position))
     }
-    old.advance(past: oldID)
-    new.advance(past: newID)
+    old.advance(past: left)
+    new.advance(past: right)
   }
 
-  // Where only one tree has a key, the route before it ends there in that tree alone. The log's
-  // events stamp such a route, so that its rows differ too; trees of two logs may have equal ones.
-
   private mutating func takeOld() throws(Failure) {
-    if let before = try old.routeBefore(open) { changed.insert(before) }
-    let id = old.routeID
-    changed.insert(id)
-    old.advance(past: id)
+    if let before = try old.entryBefore(open) { cut.append(before) }
+    let step = old.top
+    removed.append((step.node, step.position))
+    old.advance(past: step)
   }
 
   private mutating func takeNew() throws(Failure) {
-    if let before = try new.routeBefore(open) { changed.insert(before) }
-    let id = new.routeID
-    changed.insert(id)
-    new.advance(past: id)
+    if let before = try new.entryBefore(open) { cut.append(before) }
+    let step = new.top
+    added.append((step.node, step.position))
+    new.advance(past: step)
   }
 }
 
@@ -116,9 +133,9 @@ extension TreeDifference {
     /// The root, until it is opened or passed over.
     private var root: (child: Node.Child, level: Int)?
     /// The opened nodes from the root down to where the side is.
-    private var path: [Step] = []
-    /// The route of the entry before the one that the side is on, where that is known.
-    private var last: RouteID?
+    private(set) var path: [Step] = []
+    /// The entry before the one that the side is on, where that is known.
+    private var last: Entry?
     private(set) var openedCount = 0
 
     init(root: (child: Node.Child, level: Int)?) { self.root = root }
@@ -131,9 +148,6 @@ extension TreeDifference {
 
     /// The leaf that the side is in, and the entry that it is on.
     var top: Step { path[path.count - 1] }
-
-    /// The route of the entry that the side is on.
-    var routeID: RouteID { top.node.routeID(at: top.position) }
 
     mutating func enter(_ open: Open) throws(Failure) {
       guard let child, let level else { return }
@@ -149,9 +163,9 @@ extension TreeDifference {
       advance()
     }
 
-    /// Goes on behind the entry of a route.
-    mutating func advance(past id: RouteID) {
-      last = id
+    /// Goes on behind the entry that the side is on.
+    mutating func advance(past step: Step) {
+      last = (step.node, step.position)
       advance()
     }
 
@@ -167,8 +181,8 @@ extension TreeDifference {
       }
     }
 
-    /// The route of the entry before the one that the side is on; nil when that is the first.
-    mutating func routeBefore(_ open: Open) throws(Failure) -> RouteID? {
+    /// The entry before the one that the side is on; nil when that is the first.
+    mutating func entryBefore(_ open: Open) throws(Failure) -> Entry? {
       if let last { return last }
       var path = path
       while let step = path.popLast() {
@@ -178,7 +192,7 @@ extension TreeDifference {
         break
       }
       while let step = path.last {
-        guard step.level > 0 else { return step.node.routeID(at: step.position) }
+        guard step.level > 0 else { return (step.node, step.position) }
         let node = try open(step.node.child(at: step.position), step.level - 1, path)
         openedCount += 1
         path.append(
