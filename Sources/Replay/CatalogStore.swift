@@ -10,7 +10,7 @@ import Synchronization
 package final class CatalogStore: Sendable {
   package let folder: String
   package let role: StoreRole
-  private let log: EventLog
+  let log: EventLog
   private let writer: StoreWriter
   private let thread: WorkerThread
 

@@ -19,6 +19,7 @@ package final class NodeClient: Sendable {
   let commands: Cadastre_V1_CatalogCommands.Client<Transport>
   let watches: Cadastre_V1_CatalogWatch.Client<Transport>
   let replication: Cadastre_V1_Replication.Client<Transport>
+  let audits: Cadastre_V1_Audit.Client<Transport>
   let health: Grpc_Health_V1_Health.Client<Transport>
 
   /// Makes a client that connects once ``run()`` runs.
@@ -44,6 +45,7 @@ package final class NodeClient: Sendable {
     commands = .init(wrapping: client)
     watches = .init(wrapping: client)
     replication = .init(wrapping: client)
+    audits = .init(wrapping: client)
     health = .init(wrapping: client)
   }
 

@@ -175,6 +175,8 @@ package struct NodeLimits: Sendable {
   package var progressInterval: Duration = .seconds(5)
   /// How long a watcher may take to read a snapshot. Until then its version is kept for it.
   package var snapshotPatience: Duration = .seconds(120)
+  /// The most questions about the past at a time.
+  package var auditsAtOnce = 64
 
   package init() {}
 

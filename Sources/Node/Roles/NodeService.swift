@@ -158,7 +158,7 @@ package final class NodeService: Service {
       listen: configuration.listen,
       services: [
         ReadsService(core), CommandsService(commands), WatchService(core),
-        ReplicationService(core), HealthService(core, services: Self.serviceNames),
+        ReplicationService(core), AuditService(core), HealthService(core, services: Self.serviceNames),
         ReflectionService(), OldReflectionService(),
       ])
     let isStopping = phase.withLock { phase in
@@ -185,6 +185,7 @@ package final class NodeService: Service {
     [
       Cadastre_V1_CatalogReads.descriptor, Cadastre_V1_CatalogCommands.descriptor,
       Cadastre_V1_CatalogWatch.descriptor, Cadastre_V1_Replication.descriptor,
+      Cadastre_V1_Audit.descriptor,
     ].map(\.fullyQualifiedService))
 
   private func run(

@@ -63,6 +63,14 @@ extension AuditReader {
       reader: self, filter: filter, next: first, last: last, newestFirst: newestFirst)
   }
 
+  /// How far the past reaches, with the hash of the entry at a position. O(log *n*).
+  package func extent(hashAt position: LogPosition) throws(AuditError) -> AuditExtent {
+    AuditExtent(
+      catalog: catalog, retained: try retained(),
+      first: try reading { () throws(StoreError) in try log.firstPosition() },
+      last: try ends().newest.position, hash: try hash(at: position))
+  }
+
   /// The hash of the entry at a position; at zero, and at the base, the hash that the entry after it
   /// names. nil where the log does not have it.
   package func hash(at position: LogPosition) throws(AuditError) -> EntryHash? {
@@ -76,6 +84,28 @@ extension AuditReader {
         }
       }
     }
+  }
+}
+
+/// How far a catalog's past reaches.
+package struct AuditExtent: Hashable, Sendable {
+  package var catalog: CatalogID
+  package var retained: RetainedVersions
+  /// The first entry that is kept, or the place of the next one, and the last.
+  package var first: LogPosition
+  package var last: LogPosition
+  /// The hash of the entry that was asked for; nil where that is not known.
+  package var hash: EntryHash?
+
+  package init(
+    catalog: CatalogID, retained: RetainedVersions, first: LogPosition, last: LogPosition,
+    hash: EntryHash?
+  ) {
+    self.catalog = catalog
+    self.retained = retained
+    self.first = first
+    self.last = last
+    self.hash = hash
   }
 }
 

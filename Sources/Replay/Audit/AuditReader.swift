@@ -61,6 +61,10 @@ package struct AuditPoint: Hashable, Sendable {
   package var position: LogPosition
   /// When that was; nil before the first entry.
   package var time: HybridTimestamp?
+
+  package init(version: CatalogVersion, position: LogPosition, time: HybridTimestamp?) {
+    (self.version, self.position, self.time) = (version, position, time)
+  }
 }
 
 /// What an entry says of itself besides its events.

@@ -2,16 +2,6 @@ import Catalog
 import Replay
 import StateMachines
 
-/// Which routes of a version are asked for.
-enum AuditQuestion: Hashable, Sendable {
-  /// The route of each key, in their order.
-  case keys([Key])
-  /// These, by id.
-  case ids([RouteID])
-  case group(GroupID)
-  case span(KeySpan)
-}
-
 /// Which entries of a log are asked for.
 struct LogQuestion: Hashable, Sendable {
   var bounds = LogBounds()
@@ -21,16 +11,6 @@ struct LogQuestion: Hashable, Sendable {
   var follow = false
   /// At most so many.
   var limit = Int.max
-}
-
-/// A piece of an answer about the past. The version comes first, both of them for a difference.
-enum AuditPiece<Element: Sendable>: Sendable {
-  case point(AuditPoint)
-  case elements([Element])
-  /// The sums of a difference, which end it.
-  case summary(DiffSummary)
-  /// There was more to tell, of which the entries are no longer kept.
-  case cut
 }
 
 /// What commands ask of a catalog's past, be it a folder that this process opened or a server. Each
@@ -58,20 +38,8 @@ protocol AuditCatalog: Sendable {
   /// Entries; no point comes first.
   func log(_ question: LogQuestion, _ body: @escaping Handler<EncodedEntry>) async throws
 
-  /// The newest version and what leads to it.
-  func extent() async throws -> AuditExtent
-
-  /// The hash of the entry at a position; nil where that is not known.
-  func hash(at position: LogPosition) async throws -> EntryHash?
-}
-
-/// How far a catalog's past reaches.
-struct AuditExtent: Hashable, Sendable {
-  var catalog: CatalogID
-  var retained: RetainedVersions
-  /// The first entry, or the place of the next one, and the last.
-  var first: LogPosition
-  var last: LogPosition
+  /// How far the past reaches, with the hash of the entry at a position.
+  func extent(hashAt position: LogPosition) async throws -> AuditExtent
 }
 
 extension CatalogOptions {
@@ -89,8 +57,7 @@ extension CatalogOptions {
     case .folder(let folder):
       return try await body(try FolderAudit(folder: folder))
     case .server(let address):
-      throw Problem(
-        .unavailable, code: "unimplemented", "servers cannot be asked yet: \(address)")
+      return try await NodeClient.with(address) { try await body(ServerAudit(client: $0)) }
     }
   }
 }

@@ -109,16 +109,8 @@ struct FolderAudit: AuditCatalog {
     }
   }
 
-  func extent() async throws -> AuditExtent {
-    try answering {
-      AuditExtent(
-        catalog: log.catalog, retained: try reader.retained(), first: try log.firstPosition(),
-        last: try log.lastPosition())
-    }
-  }
-
-  func hash(at position: LogPosition) async throws -> EntryHash? {
-    try answering { try reader.hash(at: position) }
+  func extent(hashAt position: LogPosition) async throws -> AuditExtent {
+    try answering { try reader.extent(hashAt: position) }
   }
 
   /// Says what went wrong for the person at the terminal.
