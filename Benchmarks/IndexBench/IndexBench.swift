@@ -20,7 +20,7 @@ struct IndexBench {
     usage: index-bench [--routes N] [--lookups N] [--seed S] 
              [--only NAMES] [--keys FILE] [--write FOLDER]
 
-      --only NAMES    of lookup, memory, split, batch, retain, churn, clock, with commas
+      --only NAMES    of lookup, memory, split, batch, retain, store, churn, clock, with commas
                       between them
       --keys FILE     routes start at the keys of this file, not at made ones
       --write FOLDER  write keys.bin and lookups.bin there, for Benchmarks/rust/btreemap.rs
@@ -81,6 +81,7 @@ struct IndexBench {
     if runs("split") { try bench.splitOneByOne() }
     if runs("batch") { try bench.splitInBatches(name: "batch_split_1000", batches: 100) }
     if runs("retain") { try bench.retainVersions() }
+    if runs("store") { try bench.storeAndLoad() }
     if runs("churn") {
       try bench.splitInBatches(name: "million_splits", batches: count / 1_000)
       bench.lookUp("lookup_after_splits")

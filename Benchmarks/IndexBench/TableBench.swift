@@ -2,7 +2,7 @@ import Catalog
 
 /// A table of routes that start at given keys, and what is measured of it.
 struct TableBench {
-  private var table: RouteTable
+  private(set) var table: RouteTable
   private let lookups: KeyFile
   private var random: Generator
   private let overhead = clockOverhead()
@@ -69,6 +69,11 @@ struct TableBench {
       "\"routes\":\(table.count),\"mean_ns\":\(decimal(Double(elapsed) / Double(lookups.count))),"
         + "\"mean_cpu_ns\":\(decimal(Double(processor) / Double(lookups.count))),"
         + "\(samples.fields()),\"checksum\":\(checksum)")
+  }
+
+  /// The bytes of a key that is looked up.
+  func lookupKey(_ number: Int) -> ArraySlice<UInt8> {
+    lookups.bytes[lookups.ranges[number % lookups.count]]
   }
 
   /// What the nodes of all indexes take.

@@ -1,22 +1,22 @@
-extension StoredTable {
+extension StoredReader {
   /// The route that holds `key`; nil only while there are no routes. Reads O(log *n*) nodes.
-  package func route(containing key: Key) throws(Failure) -> Route? {
-    try key.bytes.withUnsafeBufferPointer { bytes throws(Failure) in
+  func route(containing key: Key) throws(StoredReadError) -> Route? {
+    try key.bytes.withUnsafeBufferPointer { bytes throws(StoredReadError) in
       try route(atOrBefore: StoredKey(UnsafeRawBufferPointer(bytes)))
     }
   }
 
   /// The route with this id, or nil. Reads O(log *n*) nodes.
-  package func route(id: RouteID) throws(Failure) -> Route? {
+  func route(id: RouteID) throws(StoredReadError) -> Route? {
     let key = withUnsafeBytes(of: id.rawValue.bigEndian, Array.init)
-    return try key.withUnsafeBufferPointer { bytes throws(Failure) in
+    return try key.withUnsafeBufferPointer { bytes throws(StoredReadError) in
       let key = StoredKey(UnsafeRawBufferPointer(bytes))
       var cursor = Cursor(self, .byID)
       try cursor.seek(atOrBefore: key)
       guard let entry = cursor.entry, entry.key.compare(key) == 0 else { return nil }
       let route = try route(atOrBefore: StoredKey(entry.payload))
       guard let route, route.id == id else {
-        throw .damagedNode(
+        throw .damaged(
           StoredNodeError(.treesDisagree(position: entry.position), node: entry.node.id))
       }
       return route
@@ -25,13 +25,13 @@ extension StoredTable {
 
   /// The ids of the routes of `group` above `id`, ascending, at most `limit`.
   /// Reads O(log *n*) nodes, and those that hold what is returned.
-  package func routeIDs(
+  func routeIDs(
     of group: GroupID, after id: RouteID? = nil, limit: Int = .max
-  ) throws(Failure) -> [RouteID] {
+  ) throws(StoredReadError) -> [RouteID] {
     guard id?.rawValue != .max else { return [] }
     let first = id?.next ?? RouteID(0)
     let key = IndexKey.withBytes(of: group, first) { Array($0) }
-    return try key.withUnsafeBufferPointer { bytes throws(Failure) in
+    return try key.withUnsafeBufferPointer { bytes throws(StoredReadError) in
       var ids: [RouteID] = []
       var cursor = Cursor(self, .byGroup)
       try cursor.seek(atOrAfter: StoredKey(UnsafeRawBufferPointer(bytes)))
@@ -45,25 +45,11 @@ extension StoredTable {
     }
   }
 
-  /// The routes that overlap `span`, in key order, at most `limit`.
-  /// Reads O(log *n*) nodes, and those that hold what is returned.
-  package func routes(
-    overlapping span: KeySpan, limit: Int = .max
-  ) throws(Failure) -> [Route] {
-    var routes: [Route] = []
-    guard limit > 0 else { return routes }
-    try forEachRoute(overlapping: span) { route in
-      routes.append(route)
-      return routes.count < limit
-    }
-    return routes
-  }
-
   /// Calls `body` with the routes that overlap `span`, in key order, until it returns false.
-  package func forEachRoute(
-    overlapping span: KeySpan, _ body: (Route) throws(Failure) -> Bool
-  ) throws(Failure) {
-    try span.lower.bytes.withUnsafeBufferPointer { bytes throws(Failure) in
+  func forEachRoute(
+    overlapping span: KeySpan, _ body: (Route) throws(StoredReadError) -> Bool
+  ) throws(StoredReadError) {
+    try span.lower.bytes.withUnsafeBufferPointer { bytes throws(StoredReadError) in
       var cursor = Cursor(self, .byStart)
       try cursor.seek(atOrBefore: StoredKey(UnsafeRawBufferPointer(bytes)))
       while let entry = cursor.entry {
@@ -75,7 +61,7 @@ extension StoredTable {
     }
   }
 
-  private func route(atOrBefore key: StoredKey) throws(Failure) -> Route? {
+  private func route(atOrBefore key: StoredKey) throws(StoredReadError) -> Route? {
     var cursor = Cursor(self, .byStart)
     try cursor.seek(atOrBefore: key)
     guard let entry = cursor.entry else { return nil }
@@ -84,12 +70,12 @@ extension StoredTable {
   }
 
   /// The route of an entry, given the entry after it.
-  private func route(_ entry: Cursor.Entry, next: Cursor.Entry?) throws(Failure) -> Route {
+  private func route(_ entry: Cursor.Entry, next: Cursor.Entry?) throws(StoredReadError) -> Route {
     do throws(LogCodingError) {
       return try RouteRow(checking: entry.payload).route(
         lower: Key(unchecked: entry.key.bytes), upper: next.map { Key(unchecked: $0.key.bytes) })
     } catch {
-      throw .damagedNode(
+      throw .damaged(
         StoredNodeError(.badRow(position: entry.position, error), node: entry.node.id))
     }
   }

@@ -1,4 +1,4 @@
-extension StoredTable {
+extension StoredReader {
   /// A place in one of the trees: on an entry, or past either end.
   struct Cursor {
     private struct Step {
@@ -17,13 +17,13 @@ extension StoredTable {
       var payload: UnsafeRawBufferPointer { node.payload(at: position) }
     }
 
-    private let table: StoredTable
+    private let table: StoredReader
     private let kind: StoredTreeKind
     /// From the root to a leaf; empty past an end.
     private var path: [Step] = []
 
     /// A cursor that is not on an entry yet.
-    init(_ table: StoredTable, _ kind: StoredTreeKind) {
+    init(_ table: StoredReader, _ kind: StoredTreeKind) {
       self.table = table
       self.kind = kind
     }
@@ -34,13 +34,13 @@ extension StoredTable {
     }
 
     /// Goes to the first entry.
-    mutating func seekToFirst() throws(Failure) {
+    mutating func seekToFirst() throws(StoredReadError) {
       try descend { _ in 0 }
     }
 
     /// Goes to the last entry whose key is at or before `key`. Reads no node where the key belongs
     /// into the leaf that the cursor is in.
-    mutating func seek(atOrBefore key: StoredKey) throws(Failure) {
+    mutating func seek(atOrBefore key: StoredKey) throws(StoredReadError) {
       if let leaf = path.last, leaf.place.contains(key) {
         path[path.count - 1].position = leaf.node.countOfKeys(atOrBefore: key)
       } else {
@@ -55,7 +55,7 @@ extension StoredTable {
     }
 
     /// Goes to the first entry whose key is at or after `key`.
-    mutating func seek(atOrAfter key: StoredKey) throws(Failure) {
+    mutating func seek(atOrAfter key: StoredKey) throws(StoredReadError) {
       try descend { $0.countOfKeys(atOrBefore: key) }
       guard let leaf = path.last else { return }
       if leaf.position > 0, leaf.node.key(at: leaf.position - 1).compare(key) == 0 {
@@ -67,7 +67,7 @@ extension StoredTable {
     }
 
     /// Goes to the next entry, past the end after the last.
-    mutating func moveToNext() throws(Failure) {
+    mutating func moveToNext() throws(StoredReadError) {
       guard let leaf = path.last else { return }
       if leaf.position + 1 < leaf.node.count {
         path[path.count - 1].position += 1
@@ -84,7 +84,7 @@ extension StoredTable {
     }
 
     /// Goes from wherever in a leaf to the last entry of the leaf before.
-    private mutating func stepBack() throws(Failure) {
+    private mutating func stepBack() throws(StoredReadError) {
       path.removeLast()
       while let step = path.last {
         if step.position > 0 {
@@ -96,7 +96,7 @@ extension StoredTable {
     }
 
     /// Goes from the root to a leaf, at each node to the position that `choose` says.
-    private mutating func descend(_ choose: (StoredNode) -> Int) throws(Failure) {
+    private mutating func descend(_ choose: (StoredNode) -> Int) throws(StoredReadError) {
       path.removeAll(keepingCapacity: true)
       let tree = table.trees[kind.rawValue]
       guard let root = tree.root else { return }
@@ -105,7 +105,7 @@ extension StoredTable {
     }
 
     /// Goes from an inner node to a leaf.
-    private mutating func descendFurther(_ choose: (StoredNode) -> Int) throws(Failure) {
+    private mutating func descendFurther(_ choose: (StoredNode) -> Int) throws(StoredReadError) {
       while let step = path.last, step.node.level > 0 {
         try push(
           step.node.child(at: step.position),
@@ -115,7 +115,7 @@ extension StoredTable {
 
     private mutating func push(
       _ reference: StoredNodeReference, _ place: StoredNode.Place, _ choose: (StoredNode) -> Int
-    ) throws(Failure) {
+    ) throws(StoredReadError) {
       let node = try table.open(reference, place, of: kind)
       path.append(Step(node: node, place: place, position: choose(node)))
     }

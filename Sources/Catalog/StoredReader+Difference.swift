@@ -1,23 +1,23 @@
-extension StoredTable {
+extension StoredReader {
   /// The ids of the routes that only one of the tables has, or that differ in anything, in
   /// ascending order. Both are stored in one place, where no two nodes have one id.
   ///
   /// Nodes that both share are not read. Reads O(*d* log *n*) nodes for *d* routes that differ.
-  package func changedRoutes(since old: StoredTable) throws(Failure) -> [RouteID] {
+  func changedRoutes(since old: StoredReader) throws(StoredReadError) -> [RouteID] {
     try difference(from: old, in: .byStart) { _, _ in true }.changed.sorted()
   }
 
-  typealias Difference = TreeDifference<StoredNode, Failure>
+  typealias Difference = TreeDifference<StoredNode, StoredReadError>
 
   /// A finished walk of one of the trees.
   func difference(
-    from old: StoredTable, in tree: StoredTreeKind,
+    from old: StoredReader, in tree: StoredTreeKind,
     mayPass: @escaping ([Difference.Step], [Difference.Step]) -> Bool
-  ) throws(Failure) -> Difference {
+  ) throws(StoredReadError) -> Difference {
     var walk = Difference(
       from: old.trees[tree.rawValue].differenceRoot, to: trees[tree.rawValue].differenceRoot,
       mayPass: mayPass
-    ) { child, level, path throws(Failure) in
+    ) { child, level, path throws(StoredReadError) in
       try open(child, StoredNode.Place(level: level, behind: path), of: tree)
     }
     try walk.run()
@@ -44,8 +44,8 @@ extension StoredNode: DifferenceNode {
 
 extension StoredNode.Place {
   /// The place of the child to which a path leads.
-  init<Failure>(
-    level: Int, behind path: [TreeDifference<StoredNode, Failure>.Step]
+  init(
+    level: Int, behind path: [TreeDifference<StoredNode, StoredReadError>.Step]
   ) {
     self.init(level: level)
     for step in path {

@@ -1,4 +1,4 @@
-extension StoredTable {
+extension StoredReader {
   /// Reads all nodes and proves that the table is whole: each node's bytes and its place in its
   /// tree, that the routes tile the keyspace, with ids below `nextRouteID` that are given once, and
   /// that the three trees say the same of them.
@@ -6,7 +6,7 @@ extension StoredTable {
   /// - Returns: The sum of the records of the routes, to be compared to the digest of the state.
   /// - Throws: What is wrong with which node, and what reading throws.
   /// - Complexity: O(*n* log *n*), and memory for an entry of each route.
-  package func proveAll(nextRouteID: RouteID) throws(Failure) -> StateDigest {
+  func proveAll(nextRouteID: RouteID) throws(StoredReadError) -> StateDigest {
     var digest = StateDigest.zero
     var places: [RoutePlace] = []
     places.reserveCapacity(min(count, 1 << 24))
@@ -41,7 +41,7 @@ extension StoredTable {
   /// That a tree has exactly the entries of these routes, in this order.
   private func proveAll(
     of kind: StoredTreeKind, _ places: [RoutePlace], isOf: (RoutePlace, Cursor.Entry) -> Bool
-  ) throws(Failure) {
+  ) throws(StoredReadError) {
     try check(count: places.count, of: kind)
     var cursor = Cursor(self, kind)
     try cursor.seekToFirst()
@@ -57,16 +57,16 @@ extension StoredTable {
   }
 
   /// That the root says a tree's true number of entries.
-  func check(count: Int, of kind: StoredTreeKind) throws(Failure) {
+  func check(count: Int, of kind: StoredTreeKind) throws(StoredReadError) {
     let tree = trees[kind.rawValue]
     guard count == tree.count else {
-      throw .damagedNode(
+      throw .damaged(
         StoredNodeError(
           .wrongCount(expected: tree.count, found: count), node: tree.root?.id ?? 0))
     }
   }
 
-  func row(of entry: Cursor.Entry) throws(Failure) -> RouteRow {
+  func row(of entry: Cursor.Entry) throws(StoredReadError) -> RouteRow {
     do throws(LogCodingError) {
       return try RouteRow(checking: entry.payload)
     } catch {
@@ -74,8 +74,8 @@ extension StoredTable {
     }
   }
 
-  func fault(_ problem: StoredNodeError.Problem, _ entry: Cursor.Entry) -> Failure {
-    .damagedNode(StoredNodeError(problem, node: entry.node.id))
+  func fault(_ problem: StoredNodeError.Problem, _ entry: Cursor.Entry) -> StoredReadError {
+    .damaged(StoredNodeError(problem, node: entry.node.id))
   }
 }
 

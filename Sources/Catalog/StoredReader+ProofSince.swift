@@ -1,4 +1,4 @@
-extension StoredTable {
+extension StoredReader {
   /// Proves what ``proveAll(nextRouteID:)`` does, given that it is proven of an older table of the
   /// same place: nodes that both share are not read again.
   ///
@@ -9,9 +9,9 @@ extension StoredTable {
   /// - Returns: The sum of the records of the routes.
   /// - Throws: What is wrong with which node, and what reading throws.
   /// - Complexity: O(*d* log *n*) for *d* entries that differ.
-  package func prove(
-    since old: StoredTable, digest: StateDigest, nextRouteID: RouteID
-  ) throws(Failure) -> StateDigest {
+  func prove(
+    since old: StoredReader, digest: StateDigest, nextRouteID: RouteID
+  ) throws(StoredReadError) -> StateDigest {
     let byStart = try provenDifference(from: old, in: .byStart)
     var (removed, added) = (Set<RouteEntry>(), Set<RouteEntry>())
     for (node, position) in byStart.removed {
@@ -48,8 +48,8 @@ extension StoredTable {
 
   /// What differs between two trees, the old one of which is proven; afterwards so is the new one.
   private func provenDifference(
-    from old: StoredTable, in kind: StoredTreeKind
-  ) throws(Failure) -> Difference {
+    from old: StoredReader, in kind: StoredTreeKind
+  ) throws(StoredReadError) -> Difference {
     // A node that was proven between these separators is proven between no others.
     let walk = try difference(from: old, in: kind) { oldPath, newPath in
       StoredNode.Place(level: 0, behind: oldPath)
@@ -63,7 +63,7 @@ extension StoredTable {
   /// That the entries of a tree that differ are those that the routes that differ ask for.
   private func compare(
     _ found: [Difference.Entry], with expected: Set<TreeEntry>, _ kind: StoredTreeKind
-  ) throws(Failure) {
+  ) throws(StoredReadError) {
     for (node, position) in found
     where !expected.contains(TreeEntry(node.key(at: position), node.payload(at: position))) {
       throw fault(
@@ -71,14 +71,15 @@ extension StoredTable {
     }
     // No tree has a key twice, so that as many are the same.
     guard found.count == expected.count else {
-      throw .damagedNode(
+      throw .damaged(
         StoredNodeError(
           .treesDisagree(position: 0), node: trees[kind.rawValue].root?.id ?? 0))
     }
   }
 
   /// The sum of the records of those routes that start at one of these keys.
-  private func digest(ofRoutesStartingAt starts: [StoredKey]) throws(Failure) -> StateDigest {
+  private func digest(ofRoutesStartingAt starts: [StoredKey]) throws(StoredReadError) -> StateDigest
+  {
     var sum = StateDigest.zero
     var cursor = Cursor(self, .byStart)
     var last: StoredKey?
