@@ -74,7 +74,7 @@ struct AuditStory {
 
   func entry(_ version: UInt64) -> LogEntry { entries[Int(version - versions.lowerBound) - 1] }
 
-  private static func change(
+  static func change(
     of routes: RouteTable, _ generator: inout SeededGenerator
   ) -> RouteChange {
     let ids = routes.routes(overlapping: .all).map(\.id)

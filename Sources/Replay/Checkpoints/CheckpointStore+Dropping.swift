@@ -33,6 +33,7 @@ extension CheckpointStore {
     guard let index = rows.firstIndex(where: { $0.version == version }) else {
       return (dropped, false)
     }
+    try transaction.remove(version.rawValue, from: tables.commitments)
     let floor = Self.floor(of: index, among: rows)
     guard index + 1 < rows.count else {
       // All that was born after the root before is this one's own.

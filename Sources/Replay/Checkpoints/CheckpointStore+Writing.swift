@@ -84,6 +84,7 @@ extension CheckpointStore {
       try environment.write { transaction throws(StoreError) in
         try transaction.removeAll(from: tables.roots)
         try transaction.removeAll(from: tables.dead)
+        try transaction.removeAll(from: tables.commitments)
         try transaction.removeAll(from: tables.nodes)
         try put(next: next, in: transaction)
       }

@@ -10,6 +10,8 @@ struct CheckpointTables: Sendable {
   var roots: LMDB.Table<UInt64>
   /// Version of a root to the ids of the nodes that the root before it can see and it cannot.
   var dead: LMDB.Table<UInt64>
+  /// Version of a root to what was committed to with it; see ``CommitmentRow``.
+  var commitments: LMDB.Table<UInt64>
 
   /// What ``meta`` holds.
   enum MetaKey {
@@ -41,9 +43,12 @@ struct CheckpointTables: Sendable {
       guard format > 0, let catalog, let catalog,
         let nodes = try transaction.existingTable("nodes", of: UInt64.self),
         let roots = try transaction.existingTable("roots", of: UInt64.self),
-        let dead = try transaction.existingTable("dead", of: UInt64.self)
+        let dead = try transaction.existingTable("dead", of: UInt64.self),
+        let commitments = try transaction.existingTable("commitments", of: UInt64.self)
       else { throw .notALog(folder: folder) }
-      return (CheckpointTables(meta: meta, nodes: nodes, roots: roots, dead: dead), catalog)
+      let tables = CheckpointTables(
+        meta: meta, nodes: nodes, roots: roots, dead: dead, commitments: commitments)
+      return (tables, catalog)
     }
   }
 
@@ -56,7 +61,8 @@ struct CheckpointTables: Sendable {
         meta: try transaction.table("meta", of: String.self),
         nodes: try transaction.table("nodes", of: UInt64.self),
         roots: try transaction.table("roots", of: UInt64.self),
-        dead: try transaction.table("dead", of: UInt64.self))
+        dead: try transaction.table("dead", of: UInt64.self),
+        commitments: try transaction.table("commitments", of: UInt64.self))
       try CheckpointStore.format.withStoredBytes { (bytes) throws(StoreError) in
         try transaction.put(bytes, for: MetaKey.format, in: tables.meta)
       }

@@ -22,6 +22,7 @@ struct AuditCommand: AsyncParsableCommand {
       """,
     subcommands: [
       AuditAtCommand.self, AuditDiffCommand.self, AuditHistoryCommand.self,
-      AuditBlameCommand.self, AuditLogCommand.self,
+      AuditBlameCommand.self, AuditLogCommand.self, AuditProveCommand.self,
+      AuditCheckProofCommand.self,
     ])
 }
