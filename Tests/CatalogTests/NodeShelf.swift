@@ -51,6 +51,9 @@ final class NodeShelf {
     return nodes[id]
   }
 
+  /// Lets go of the tables that were stored, but for what the map holds.
+  func forgetRoots() { roots = [] }
+
   func forgetReads() { (readCount, readIDs) = (0, []) }
 
   /// Loads a table that was stored, into a store of the same fan-out.

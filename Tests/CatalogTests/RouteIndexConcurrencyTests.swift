@@ -146,28 +146,3 @@ private final class Newest: @unchecked Sendable {
     }
   }
 }
-
-/// A thread of the system's, as a store's writer is one: tasks would share too few.
-private final class TestThread: Sendable {
-  private let thread: pthread_t
-
-  init(_ body: @escaping @Sendable () -> Void) {
-    let box = Unmanaged.passRetained(Box(body))
-    var thread = pthread_t()
-    let result = pthread_create(
-      &thread, nil,
-      { argument in
-        argument.map { Unmanaged<Box>.fromOpaque($0).takeRetainedValue().body() }
-        return nil
-      }, box.toOpaque())
-    precondition(result == 0, "a thread starts")
-    self.thread = thread
-  }
-
-  func join() { pthread_join(thread, nil) }
-
-  private final class Box: Sendable {
-    let body: @Sendable () -> Void
-    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-  }
-}
