@@ -20,6 +20,16 @@ package struct StoredNodeMap: Sendable {
   /// How many nodes are known.
   package var count: Int { references.count }
 
+  /// The ids of the nodes that are known. O(*n*).
+  package var ids: [UInt64] { references.values.map(\.id) }
+
+  /// Forgets the nodes that are not among these, so that they are stored again. O(*n*).
+  ///
+  /// - Precondition: With a node, `ids` have all nodes below it.
+  package mutating func keep(_ ids: Set<UInt64>) {
+    references = references.filter { ids.contains($0.value.id) }
+  }
+
   subscript(node: RouteIndex.Node) -> StoredNodeReference? { references[node.address] }
 
   /// Goes over to another table, which has `added` and has not `removed`.

@@ -10,8 +10,11 @@ import Synchronization
 package final class CatalogStore: Sendable {
   package let folder: String
   package let role: StoreRole
+  /// Checkpoints that could not be used at the start, or none at all: each is named, and what is
+  /// served was made of others, or of the log.
+  package let checkpointWarnings: [StoreError]
   let log: EventLog
-  private let writer: StoreWriter
+  let writer: StoreWriter
   private let thread: WorkerThread
 
   /// Opens the log of `folder` for writing and replays it into memory.
@@ -54,7 +57,20 @@ package final class CatalogStore: Sendable {
     _ log: EventLog, options: StoreOptions, wallMilliseconds: @escaping @Sendable () -> UInt64,
     progress: ((ReplayProgress) -> Void)?
   ) throws(StoreError) {
-    var state = try log.start()
+    let checkpoints: CheckpointStore?
+    var openFailure: StoreError?
+    do throws(StoreError) {
+      checkpoints = try CheckpointStore.existing(
+        folder: log.folder, catalog: log.catalog, options: options.log)
+    } catch {
+      // The log tells all that they do.
+      (checkpoints, openFailure) = (nil, error)
+    }
+    var start = try log.startingPoint(
+      in: checkpoints, history: UInt64(options.historyCapacity))
+    if let openFailure { start.warnings.append(openFailure) }
+    checkpointWarnings = start.warnings
+    var state = start.state
     var history = CatalogHistory(from: state.routes, capacity: options.historyCapacity)
     var replayer = Replayer(log)
     replayer.onProgress = progress
@@ -63,7 +79,7 @@ package final class CatalogStore: Sendable {
       // Tables of long ago are not worth their memory.
       let end = try log.lastPosition()
       let recent = UInt64(options.historyCapacity)
-      if end.rawValue > recent {
+      if end.rawValue > recent, end.rawValue - recent > state.appliedThrough.rawValue {
         try replayer.replay(onto: &state, through: LogPosition(end.rawValue - recent))
         history = CatalogHistory(from: state.routes, capacity: options.historyCapacity)
       }
@@ -85,25 +101,29 @@ package final class CatalogStore: Sendable {
     role = options.role
     self.log = log
     let writer = try StoreWriter(
-      log: log, published: Published(state, history: history), failure: failure,
+      log: log, start: start, in: checkpoints,
+      published: Published(state, history: history), failure: failure,
       options: options, wallMilliseconds: wallMilliseconds)
     self.writer = writer
+    try writer.checkpointer.start()
     thread = try WorkerThread(name: "catalog-writer") { writer.run() }
   }
 
   deinit {
     writer.close()
-    // The last reference may be the one that a completion held, on the thread itself.
-    if !thread.isCurrent { thread.join() }
+    // The last reference may be the one that a completion held, or a hook, on the thread itself.
+    if !thread.isCurrent, !writer.checkpointer.isCurrent { thread.join() }
     log.releaseForWriting()
   }
 
   /// Finishes what waits, stops the writer and lets others write the folder. Reads go on to work.
   /// Again: a no-op. Blocks.
   ///
-  /// - Precondition: Not called from a completion.
+  /// - Precondition: Not called from a completion or from what ``onCheckpoint(_:)`` set.
   package func close() {
-    precondition(!thread.isCurrent, "a completion cannot wait for its own thread")
+    precondition(
+      !thread.isCurrent && !writer.checkpointer.isCurrent,
+      "a completion or a hook cannot wait for its own thread")
     writer.close()
     thread.join()
     log.releaseForWriting()

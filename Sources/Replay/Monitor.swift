@@ -14,7 +14,11 @@ final class Monitor<Value>: @unchecked Sendable {
     mutex = .allocate(capacity: 1)
     changed = .allocate(capacity: 1)
     precondition(pthread_mutex_init(mutex, nil) == 0, "a mutex of default kind can be made")
-    precondition(pthread_cond_init(changed, nil) == 0, "a condition of default kind can be made")
+    var attributes = pthread_condattr_t()
+    pthread_condattr_init(&attributes)
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+    precondition(pthread_cond_init(changed, &attributes) == 0, "a condition can be made")
+    pthread_condattr_destroy(&attributes)
   }
 
   deinit {
@@ -53,6 +57,27 @@ final class Monitor<Value>: @unchecked Sendable {
     while true {
       if let result = body(&value) { return result }
       pthread_cond_wait(changed, mutex)
+    }
+  }
+
+  /// Like ``wait(until:)``, but gives up after about `limit`, where there is one, and returns nil.
+  /// For sleeping only: what is done must not depend on which of the two it was.
+  @discardableResult
+  func wait<Result>(
+    atMost limit: Duration?, until body: (inout Value) -> Result?
+  ) -> Result? {
+    guard let limit else { return wait(until: body) }
+    var end = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &end)
+    let (seconds, attoseconds) = limit.components
+    let nanoseconds = end.tv_nsec + Int(attoseconds / 1_000_000_000)
+    end.tv_sec += Int(seconds) + nanoseconds / 1_000_000_000
+    end.tv_nsec = nanoseconds % 1_000_000_000
+    pthread_mutex_lock(mutex)
+    defer { pthread_mutex_unlock(mutex) }
+    while true {
+      if let result = body(&value) { return result }
+      if pthread_cond_timedwait(changed, mutex, &end) == ETIMEDOUT { return body(&value) }
     }
   }
 }

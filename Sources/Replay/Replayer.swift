@@ -22,6 +22,12 @@ package struct Replayer {
   /// Sees each entry with the state after it.
   package var onEntry: ((CatalogState, LogEntry) -> Void)?
 
+  /// Lets ``replay(through:)`` begin with a checkpoint that agrees with the log. Nil: with the log's
+  /// own beginning, so that every entry is proven.
+  package var checkpoints: CheckpointStore?
+  /// Told of each checkpoint that could not be used.
+  package var onWarning: ((StoreError) -> Void)?
+
   /// How many entries ``rebuild(_:)`` writes in one transaction: each costs a sync of the disk.
   package var rebuildSliceCount = 8192
 
@@ -30,14 +36,22 @@ package struct Replayer {
 
   package init(_ log: EventLog) { self.log = log }
 
-  /// The state after the entry at `end`, or after the last one, from the log's beginning.
+  /// The state after the entry at `end`, or after the last one: from the newest checkpoint before it,
+  /// or from the log's beginning.
   ///
   /// - Throws: ``StoreError`` that names the entry that is not as it was written, or that does not
   ///   follow, and what to do about it.
   package func replay(through end: LogPosition? = nil) throws(StoreError) -> CatalogState {
-    var state = try log.start()
+    var state = try start(toward: end)
     try replay(onto: &state, through: end)
     return state
+  }
+
+  /// The state that ``replay(through:)`` begins with.
+  package func start(toward end: LogPosition? = nil) throws(StoreError) -> CatalogState {
+    let start = try log.startingPoint(in: checkpoints, through: end)
+    if let onWarning { start.warnings.forEach(onWarning) }
+    return start.state
   }
 
   /// Folds the entries after `state` into it, up to the one at `end` or the last. When it throws,

@@ -43,6 +43,8 @@ package enum StoreError: Error, Equatable, Sendable {
   case baseDamaged(String)
   /// The checkpoint of this version is not what was written.
   case checkpointDamaged(CatalogVersion, String)
+  /// A node of a checkpoint is not what was written.
+  case damagedNode(StoredNodeError)
   /// There is no checkpoint of this version, or none any more.
   case noCheckpoint(CatalogVersion)
   /// The folder's own entries end before those of the source begin, whose base would replace them.
@@ -70,6 +72,8 @@ package enum Damage: Equatable, Sendable {
   /// An index over the entries disagrees with them.
   case index(String)
 }
+
+extension StoreError: StoredNodeFailure {}
 
 extension StoreError: CustomStringConvertible {
   /// What is wrong, then what to do about it.
@@ -106,6 +110,7 @@ extension StoreError: CustomStringConvertible {
     case .baseDamaged(let what): "the state that the log begins after is damaged: \(what)"
     case .checkpointDamaged(let version, let what):
       "the checkpoint of version \(version) is damaged: \(what)"
+    case .damagedNode(let error): "a checkpoint is damaged: \(error)"
     case .noCheckpoint(let version): "there is no checkpoint of version \(version)"
     case .wouldErase(let folder, let through, let first):
       "\(folder) has entries through \(through) and the source begins with \(first): to go on would "
@@ -144,7 +149,7 @@ extension StoreError: CustomStringConvertible {
       "the version before it is served; read the log with the release that wrote the entry, or compare "
         + "it with a peer's: cadastre repair --from"
     case .baseDamaged: "rebuild the folder from a peer, or restore a backup"
-    case .checkpointDamaged:
+    case .checkpointDamaged, .damagedNode:
       "an older one, or the log, is used in its place; it can be made anew from them"
     case .noCheckpoint: "use another one, or the log"
     case .wouldErase: "rebuild in an empty folder, or from a source that has the entries between"

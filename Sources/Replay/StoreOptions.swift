@@ -17,6 +17,8 @@ package struct StoreOptions: Sendable {
   package var log = LogOptions()
   /// How many versions ``CatalogStore/table(at:)`` knows.
   package var historyCapacity = CatalogHistory.defaultCapacity
+  /// When checkpoints are made.
+  package var checkpoints = CheckpointPolicy()
   /// A commit takes at most this many commands.
   package var maximumBatchCount = 4096
   /// A commit takes no further command once its entries have this many bytes.

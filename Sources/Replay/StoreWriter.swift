@@ -30,29 +30,46 @@ final class StoreWriter: Sendable {
   let wakeUps = WakeUps()
   private let reclaimer: Reclaimer
   let options: StoreOptions
+  let checkpointer: Checkpointer
   private let wallMilliseconds: @Sendable () -> UInt64
   private let queue = Monitor(Queue())
   /// Nil until somebody asks for a command; learners seldom do.
   private let commandIndex = Mutex<CommandIndex?>(nil)
-  /// Why nothing is written any more.
-  private let failure: Mutex<StoreError?>
   /// The entry of the leader's that could not be applied, as long as it is the next one.
   private let poison = Mutex<PoisonEntry?>(nil)
+  private let condition: Condition
+
+  private final class Condition: Sendable {
+    /// Why nothing is written any more.
+    let failure: Mutex<StoreError?>
+
+    init(_ failure: StoreError?) { self.failure = Mutex(failure) }
+  }
 
   init(
-    log: EventLog, published: Published, failure: StoreError?, options: StoreOptions,
+    log: EventLog, start: StartingPoint, in checkpoints: CheckpointStore?, published: Published,
+    failure: StoreError?, options: StoreOptions,
     wallMilliseconds: @escaping @Sendable () -> UInt64
   ) throws(StoreError) {
     reclaimer = try Reclaimer()
+    let condition = Condition(failure)
+    self.condition = condition
+    checkpointer = Checkpointer(
+      CheckpointWriter(after: start, in: checkpoints) { () throws(StoreError) in
+        try CheckpointStore.open(
+          folder: log.folder, mode: .readWrite, catalog: log.catalog, options: options.log)
+      },
+      published: published, policy: options.checkpoints,
+      behind: start.growth(to: published.current), wallMilliseconds: wallMilliseconds,
+      obstacle: { condition.failure.withLock { $0 } })
     self.log = log
     self.published = published
-    self.failure = Mutex(failure)
     self.options = options
     self.wallMilliseconds = wallMilliseconds
   }
 
   /// Why the store takes no more writes; nil as long as it does.
-  var reasonForRefusal: StoreError? { failure.withLock { $0 } }
+  var reasonForRefusal: StoreError? { condition.failure.withLock { $0 } }
 
   /// The entry that was to be taken over next and could not be applied; nil when there is none.
   var quarantined: PoisonEntry? { poison.withLock { $0 } }
@@ -113,6 +130,8 @@ final class StoreWriter: Sendable {
       }
     }
     wakeUps.finish()
+    // After the last version was published.
+    checkpointer.close()
     reclaimer.close()
   }
 
@@ -254,9 +273,10 @@ final class StoreWriter: Sendable {
     }
     commandIndex.withLock { $0 = nil }
     // Whatever was wrong with the log is gone with it.
-    failure.withLock { $0 = nil }
+    condition.failure.withLock { $0 = nil }
     poison.withLock { $0 = nil }
     let outdated = published.reset(to: state, historyCapacity: options.historyCapacity)
+    checkpointer.beginEra()
     reclaimer.drop(outdated, wakingFor: state.routes.store)
     wakeUps.wakeAll()
     return nil
@@ -273,6 +293,9 @@ final class StoreWriter: Sendable {
     commandIndex.withLock { index in
       for encoded in entries { index?.insert(encoded.entry.command, at: encoded.entry.position) }
     }
+    checkpointer.note(
+      versions: UInt64(versions.count),
+      events: entries.reduce(0) { $0 + $1.entry.eventWeight })
     reclaimer.drop(outdated, wakingFor: state.routes.store)
     wakeUps.wakeAll()
   }
@@ -296,11 +319,11 @@ final class StoreWriter: Sendable {
       }
     case .noLog, .logExists, .notALog, .newerFormat, .inUse, .openForReading, .permissionDenied,
       .readOnly, .truncated, .damaged, .needsNewerReader, .gap, .notRetained, .unproven,
-      .poisoned, .baseDamaged, .checkpointDamaged, .noCheckpoint, .wouldErase, .isMirror, .unusable,
+      .poisoned, .baseDamaged, .checkpointDamaged, .damagedNode, .noCheckpoint, .wouldErase, .isMirror, .unusable,
       .system:
       break
     }
-    failure.withLock { failure in
+    condition.failure.withLock { failure in
       if failure == nil { failure = .unusable(reason: error.problem) }
     }
   }

@@ -33,10 +33,7 @@ extension CatalogState {
   /// - Throws: ``EvolveError`` unless the routes tile the keyspace and have the header's digest.
   /// - Complexity: O(*n*) in the number of routes.
   package init(restoring header: StateHeader, routes: some Sequence<Route>) throws(EvolveError) {
-    // Half of all numbers are left to count on. The ids of routes are counted where they are given.
-    guard header.position <= .last, header.version.rawValue <= header.position.rawValue,
-      header.time.rawValue < .max
-    else { throw .impossibleHeader }
+    guard header.isPossible else { throw .impossibleHeader }
     let table: RouteTable
     do {
       table = try RouteTable(
@@ -54,5 +51,40 @@ extension CatalogState {
     lastHash = header.hash
     lastTime = header.time
     self.digest = digest
+  }
+
+  /// A state whose table is there already, as that of a checkpoint is: `routes` are taken for what
+  /// has the digest that ``StateHeader/routesDigest`` says. O(1).
+  ///
+  /// - Throws: ``EvolveError`` unless header and table go together.
+  package init(restoring header: StateHeader, table: RouteTable) throws(EvolveError) {
+    guard header.isPossible, table.version == header.version,
+      table.nextRouteID == header.nextRouteID
+    else { throw .impossibleHeader }
+    let digest = CatalogState.digest(of: table)
+    guard digest == header.digest else {
+      throw .wrongDigest(expected: header.digest, found: digest)
+    }
+    catalog = header.catalog
+    routes = table
+    appliedThrough = header.position
+    lastHash = header.hash
+    lastTime = header.time
+    self.digest = digest
+  }
+}
+
+extension StateHeader {
+  /// Whether there can be a state with such numbers.
+  // Half of all numbers are left to count on. The ids of routes are counted where they are given.
+  fileprivate var isPossible: Bool {
+    position <= .last && version.rawValue <= position.rawValue && time.rawValue < .max
+  }
+
+  /// The sum of the records of the state's routes, without that of the header.
+  package var routesDigest: StateDigest {
+    var routes = digest
+    routes -= CatalogState.digest(ofRoutes: .zero, version: version, nextRouteID: nextRouteID)
+    return routes
   }
 }

@@ -22,6 +22,9 @@ enum CrashWriter {
     case "compact":
       guard arguments.count == 4, let seed = UInt64(arguments[3]) else { throw UsageError() }
       try compact(folder, seed: seed)
+    case "checkpoint":
+      guard arguments.count == 4, let seed = UInt64(arguments[3]) else { throw UsageError() }
+      try checkpoint(folder, seed: seed)
     case "mirror":
       guard arguments.count == 4 else { throw UsageError() }
       try mirror(folder, to: arguments[3])
@@ -72,6 +75,31 @@ enum CrashWriter {
     while true {
       _ = try store.compactLog()
       say("compacted")
+    }
+  }
+
+  /// Makes checkpoints and drops some while commands come in; prints those that were made.
+  private static func checkpoint(_ folder: String, seed: UInt64) throws {
+    let store = try openStore(folder, .leader)
+    say("open")
+    try CrashPlan.submit(CrashPlan.bootstrap, to: store) { _ in }
+    for thread in UInt64(0)..<2 {
+      try start {
+        for number in 0..<UInt64.max {
+          let command = CrashPlan.command(seed: seed, thread: thread, number: number)
+          try? CrashPlan.submit(command, to: store) { _ in }
+        }
+      }
+    }
+    var choice = seed
+    while true {
+      if let root = try store.checkpointNow() { say("\(root.version)") }
+      choice = choice &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      guard let checkpoints = store.checkpoints, choice >> 62 > 0 else { continue }
+      // Not the newest, which was promised.
+      let roots = try checkpoints.roots().dropLast()
+      guard roots.count > 4 else { continue }
+      try checkpoints.dropRoot(roots[roots.startIndex + Int(choice >> 33) % roots.count].version)
     }
   }
 
@@ -142,6 +170,7 @@ enum CrashWriter {
     var options = StoreOptions(role: role)
     // Hardly any room, so that the map grows all the time.
     options.log.initialMapSize = 64 << 10
+    options.checkpoints = .onRequest
     let clock: @Sendable () -> UInt64 = { 1_785_312_000_000 }
     do {
       return try CatalogStore.create(

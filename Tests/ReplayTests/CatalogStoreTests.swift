@@ -330,7 +330,8 @@ import Testing
       let log = try EventLog.open(folder: folder.path, mode: .readOnly)
       let state = CatalogState(catalog: testCatalog)
       let writer = try StoreWriter(
-        log: log, published: Published(state, history: CatalogHistory(from: state.routes)),
+        log: log, start: StartingPoint(state: state), in: nil,
+        published: Published(state, history: CatalogHistory(from: state.routes)),
         failure: nil, options: StoreOptions(), wallMilliseconds: clock.read)
       writer.noteFailure(error)
       #expect((writer.reasonForRefusal == nil) == passes, "\(error)")

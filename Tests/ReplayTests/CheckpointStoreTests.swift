@@ -20,7 +20,7 @@ import Testing
 
   /// Roots come and go in any order, drafts are broken off, the store is opened again: what is there
   /// is what some root can see.
-  @Test(arguments: testSeeds(count: 60))
+  @Test(arguments: testSeeds(count: 20))
   func nodesGoWithTheLastRootThatSeesThem(seed: UInt64) throws {
     var generator = SeededGenerator(seed: seed)
     var store = try open()

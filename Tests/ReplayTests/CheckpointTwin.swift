@@ -36,8 +36,8 @@ extension CheckpointStore {
 /// A root that says of its trees what it has to, and nothing true.
 func standInRoot(_ version: UInt64, nodes: Range<UInt64>) -> CheckpointRoot {
   let hash = withUnsafeBytes(of: version, EntryHash.init(of:))
-  let tree = CheckpointRoot.Tree(
-    root: CheckpointRoot.Reference(id: nodes.upperBound - 1, hash: hash), height: 2, count: 40)
+  let tree = StoredTree(
+    root: StoredNodeReference(id: nodes.upperBound - 1, hash: hash), height: 2, count: 40)
   return CheckpointRoot(
     header: StateHeader(
       catalog: testCatalog, position: LogPosition(version + 3), hash: hash,

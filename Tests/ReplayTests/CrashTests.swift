@@ -11,6 +11,7 @@ import Testing
 @Suite(.serialized) struct CrashTests {
   /// How many processes are killed while they write.
   static let roundCount = 120
+  static let checkpointRoundCount = 24
 
   private static let program = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath()
     .deletingLastPathComponent().appending(path: "CrashWriter")
@@ -140,6 +141,53 @@ import Testing
       #expect(previous == nil, comment)
     }
     return (commands, summary.digest)
+  }
+
+  /// A root that is there is whole, whenever the process died; what a broken checkpoint left goes.
+  @Test func checkpointsSurviveWholeOrNotAtAll() throws {
+    var generator = SeededGenerator(seed: testSeeds(count: 1)[0])
+    let folder = TemporaryFolder()
+    var checked = 0
+    for round in 0..<CrashTests.checkpointRoundCount {
+      let seed = UInt64.random(in: 1...UInt64(Int64.max), using: &generator)
+      let sinceLine = round % 3 == 0 ? 1 : Int.random(in: 1...12, using: &generator)
+      let delay = Int.random(in: 0...12_000, using: &generator)
+      let lines = try kill(
+        after: delay, sinceLine: sinceLine, ["checkpoint", folder.path, "\(seed)"])
+      let comment: Comment = "round \(round), seed \(seed), \(delay) us"
+      let promised = lines.compactMap { UInt64($0) }.last ?? 0
+      let whole: CatalogState
+      do {
+        let log = try #require(try reader(of: folder.path), comment)
+        whole = try Replayer(log).replay()
+        let found = try CheckpointStore.open(
+          folder: folder.path, mode: .readOnly, catalog: CrashPlan.catalog)
+        let roots = try found?.roots() ?? []
+        #expect(try found?.damagedRoots().isEmpty ?? true, comment)
+        #expect(roots.last?.version.rawValue ?? 0 >= promised, comment)
+        var state = try log.start()
+        for root in roots {
+          try Replayer(log).replay(onto: &state, through: root.position)
+          let loaded = try #require(found).load(root)
+          #expect(loaded.header == state.header, comment)
+          #expect(
+            loaded.routes.routes(overlapping: .all) == state.routes.routes(overlapping: .all),
+            comment)
+          checked += 1
+        }
+      }
+      let store = try CatalogStore.open(
+        folder: folder.path, wallMilliseconds: { 1_785_312_000_000 })
+      #expect(store.condition == nil && store.checkpointWarnings.isEmpty, comment)
+      #expect(store.current.header == whole.header, comment)
+      store.close()
+    }
+    #expect(checked > 0)
+    let checkpoints = try #require(
+      try CheckpointStore.open(
+        folder: folder.path, mode: .readWrite, catalog: CrashPlan.catalog))
+    for root in try checkpoints.roots() { try checkpoints.dropRoot(root.version) }
+    #expect(try checkpoints.nodeIDs().isEmpty, "nothing was lost track of")
   }
 
   @Test func aMirrorThatIsKilledGoesOn() throws {

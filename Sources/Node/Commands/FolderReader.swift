@@ -11,12 +11,13 @@ final class FolderReader: CatalogReader {
   private static let patience: Duration = .seconds(2)
 
   private let log: EventLog
+  private let checkpoints: CheckpointStore?
   private let state: Mutex<CatalogState>
   /// Why the state is not that of the whole log.
   private let condition: StoreError?
 
-  /// Replays the folder's log into memory. With `acceptsDamage` what is proven before an entry that
-  /// is wrong will do, and ``status()`` says what is wrong.
+  /// Reads the folder's newest checkpoint and replays the entries after it. With `acceptsDamage`
+  /// what is proven before an entry that is wrong will do, and ``status()`` says what is wrong.
   ///
   /// - Throws: ``Problem``; `CancellationError` when the task is cancelled.
   init(folder: String, acceptsDamage: Bool = false) throws {
@@ -24,7 +25,10 @@ final class FolderReader: CatalogReader {
     defer { progress.finish() }
     do {
       log = try EventLog.open(folder: folder, mode: .readOnly, provesEnd: !acceptsDamage)
+      checkpoints = CheckpointStore.forReading(log) { Self.warn($0) }
       var replayer = Replayer(log)
+      replayer.checkpoints = checkpoints
+      replayer.onWarning = Self.warn
       replayer.onProgress = progress.update
       replayer.isCancelled = { Task.isCancelled }
       let (state, condition) = try Self.replay(log, with: replayer)
@@ -40,7 +44,7 @@ final class FolderReader: CatalogReader {
   private static func replay(
     _ log: EventLog, with replayer: Replayer
   ) throws(StoreError) -> (CatalogState, StoreError?) {
-    var state = try log.start()
+    var state = try replayer.start()
     do throws(StoreError) {
       try replayer.replay(onto: &state)
     } catch {
@@ -50,6 +54,10 @@ final class FolderReader: CatalogReader {
       }
     }
     return (state, nil)
+  }
+
+  private static func warn(_ error: StoreError) {
+    StandardStream.error.writeLine("warning: \(error)")
   }
 
   func resolve(_ keys: [Key], demand: ReadDemand) async throws -> ResolvedKeys {
@@ -157,11 +165,13 @@ extension FolderReader {
   /// The state at a version; nil when the log begins later.
   private func state(at version: CatalogVersion) throws -> CatalogState? {
     do {
-      var state = try log.start()
-      if state.version == version { return state }
-      guard let position = try log.position(of: version) else { return nil }
-      try Replayer(log).replay(onto: &state, through: position)
-      return state
+      guard let position = try log.position(of: version) else {
+        let start = try log.start()
+        return start.version == version ? start : nil
+      }
+      var replayer = Replayer(log)
+      replayer.checkpoints = checkpoints
+      return try replayer.replay(through: position)
     } catch {
       throw Problem(error)
     }

@@ -133,6 +133,15 @@ package final class NodeService: Service {
         "routes": "\(state.routes.count)", "catalog": "\(state.catalog)", "folder": "\(folder)",
         "milliseconds": "\((clock.now() - started).wholeMilliseconds)",
       ])
+    for warning in store.checkpointWarnings {
+      logger.warning(
+        "a checkpoint cannot be used: another one, or the log, takes its place",
+        metadata: ["error": "\(warning)"])
+    }
+    store.onCheckpointFailure { error in
+      logger.warning(
+        "could not make a checkpoint: trying again later", metadata: ["error": "\(error)"])
+    }
     if let condition = store.condition {
       logger.error(
         "the log is not whole: serving what is proven before the damage, and writing nothing",

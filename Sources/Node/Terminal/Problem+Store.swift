@@ -54,6 +54,7 @@ extension Problem {
     case .checkpointDamaged(let version, _):
       (status, code) = (.damaged, "checkpoint-damaged")
       details = [("version", JSON(version))]
+    case .damagedNode: (status, code) = (.damaged, "checkpoint-damaged")
     case .noCheckpoint(let version):
       (status, code) = (.notFound, "no-checkpoint")
       details = [("version", JSON(version))]

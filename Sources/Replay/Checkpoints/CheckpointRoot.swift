@@ -5,39 +5,11 @@ import StateMachines
 ///
 /// The hashes of the trees' roots vouch for every node below them, and the row's own for the hashes.
 package struct CheckpointRoot: Hashable, Sendable {
-  /// One of the three trees of a table.
-  package struct Tree: Hashable, Sendable {
-    /// The id of the root's node and the hash of its bytes; nil for a tree without entries.
-    package var root: Reference?
-    /// How many levels of nodes there are.
-    package var height: Int
-    /// How many entries there are.
-    package var count: Int
-
-    package init(root: Reference?, height: Int, count: Int) {
-      self.root = root
-      self.height = height
-      self.count = count
-    }
-  }
-
-  /// A stored node: where it is, and what its bytes must be.
-  package struct Reference: Hashable, Sendable {
-    /// At least 1.
-    package var id: UInt64
-    package var hash: EntryHash
-
-    package init(id: UInt64, hash: EntryHash) {
-      self.id = id
-      self.hash = hash
-    }
-  }
-
   /// The state without its routes.
   package var header: StateHeader
   package var routeCount: Int
   /// By start key, by id, by group.
-  package var trees: [Tree]
+  package var trees: [StoredTree]
   /// The ids of the nodes that were written for this checkpoint: a node's id tells its birth.
   package var nodes: Range<UInt64>
 
@@ -51,7 +23,7 @@ package struct CheckpointRoot: Hashable, Sendable {
     BaseHeader.fieldByteCount + treeCount * treeByteCount + 16 + EntryHash.byteCount
 
   package init(
-    header: StateHeader, routeCount: Int, trees: [Tree], nodes: Range<UInt64>
+    header: StateHeader, routeCount: Int, trees: [StoredTree], nodes: Range<UInt64>
   ) {
     precondition(trees.count == Self.treeCount, "a table has three trees")
     self.header = header
@@ -91,7 +63,7 @@ package struct CheckpointRoot: Hashable, Sendable {
     func number(at offset: Int) -> UInt64 {
       UInt64(littleEndian: fields.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
     }
-    var trees: [Tree] = []
+    var trees: [StoredTree] = []
     var offset = BaseHeader.fieldByteCount
     for _ in 0..<Self.treeCount {
       let (id, height, count) = (
@@ -100,9 +72,9 @@ package struct CheckpointRoot: Hashable, Sendable {
       guard let hash = EntryHash(bytes: fields[(offset + 8)..<(offset + 40)]), height <= 64,
         let count = Int(exactly: count), (id == 0) == (count == 0), (id == 0) == (height == 0)
       else { return nil }
-      let root = id == 0 ? nil : Reference(id: id, hash: hash)
+      let root = id == 0 ? nil : StoredNodeReference(id: id, hash: hash)
       guard root != nil || hash.bytes.allSatisfy({ $0 == 0 }) else { return nil }
-      trees.append(Tree(root: root, height: Int(height), count: count))
+      trees.append(StoredTree(root: root, height: Int(height), count: count))
       offset += Self.treeByteCount
     }
     let (first, end) = (number(at: offset), number(at: offset + 8))

@@ -15,14 +15,20 @@ extension CheckpointStore {
   /// - Complexity: O(*m* log *n*) for *m* nodes that went, and the number of roots.
   @discardableResult
   package func dropRoot(_ version: CatalogVersion) throws(StoreError) -> Dropped {
-    try withTurn { () throws(StoreError) in
-      try removeLeftovers()
-      let (dropped, wasNewest) = try environment.write { transaction throws(StoreError) in
-        try dropRoot(version, in: transaction)
-      }
-      if wasNewest { losses.add(1, ordering: .releasing) }
-      return dropped
+    try withTurn { () throws(StoreError) in try dropRootInTurn(version) }
+  }
+
+  /// Like ``dropRoot(_:)``.
+  ///
+  /// - Precondition: The caller has the turn.
+  @discardableResult
+  func dropRootInTurn(_ version: CatalogVersion) throws(StoreError) -> Dropped {
+    try removeLeftovers()
+    let (dropped, wasNewest) = try environment.write { transaction throws(StoreError) in
+      try dropRoot(version, in: transaction)
     }
+    if wasNewest { losses.add(1, ordering: .releasing) }
+    return dropped
   }
 
   private func dropRoot(

@@ -1,4 +1,5 @@
 import Catalog
+import Glibc
 import StateMachines
 import Synchronization
 
@@ -67,6 +68,27 @@ package final class CheckpointStore: Sendable {
       try store.removeLeftovers()
       return store
     }
+  }
+
+  /// The checkpoints beside a log, to read; nil when there are none. What keeps them from being
+  /// opened is told to `warn`: the log tells all that they do.
+  package static func forReading(
+    _ log: EventLog, warn: (StoreError) -> Void
+  ) -> CheckpointStore? {
+    do throws(StoreError) {
+      return try open(folder: log.folder, mode: .readOnly, catalog: log.catalog)
+    } catch {
+      warn(error)
+      return nil
+    }
+  }
+
+  /// Opens the checkpoints beside the log of `folder` for writing; nil when there are none.
+  static func existing(
+    folder: String, catalog: CatalogID, options: LogOptions
+  ) throws(StoreError) -> CheckpointStore? {
+    guard access(folder + "/" + folderName + "/data.mdb", F_OK) == 0 else { return nil }
+    return try open(folder: folder, mode: .readWrite, catalog: catalog, options: options)
   }
 
   private init(
