@@ -203,8 +203,22 @@ import Testing
       }
       guard let checkpoints = store.checkpoints else { continue }
       let log = try EventLog.open(folder: folder.path, mode: .readOnly)
+      var before: (root: CheckpointRoot, state: CatalogState)?
       for root in try checkpoints.roots() {
         let state = try Replayer(log).replay(through: root.position)
+        try checkpoints.read(root) { table throws(StoreError) in
+          let id = RouteID(UInt64.random(in: 1...number, using: &generator))
+          #expect(try table.route(id: id) == state.routes.route(id: id), "seed \(seed)")
+          let key = key(padded(UInt64.random(in: 0...number + 1, using: &generator)))
+          #expect(
+            try table.route(containing: key) == state.routes.route(containing: key), "seed \(seed)")
+        }
+        if let before {
+          #expect(
+            try checkpoints.changedRoutes(from: before.root, to: root)
+              == Set(state.routes.changedRoutes(since: before.state.routes)), "seed \(seed)")
+        }
+        before = (root, state)
         let loaded = try checkpoints.load(root)
         #expect(loaded.header == state.header, "seed \(seed)")
         #expect(
@@ -215,6 +229,43 @@ import Testing
     if let checkpoints = store.checkpoints {
       for root in try checkpoints.roots() { try checkpoints.dropRoot(root.version) }
       #expect(try checkpoints.nodeIDs().isEmpty, "seed \(seed)")
+    }
+    store.close()
+  }
+
+  /// Who reads an old version sees it to the end, while others are made and it is dropped.
+  @Test func readersSeeTheirVersionWhateverHappens() async throws {
+    // A map that has to grow waits for readers.
+    var options = self.options(.onRequest)
+    options.log.initialMapSize = 4 << 20
+    let store = try CatalogStore.create(
+      folder: folder.path, catalog: testCatalog, options: options, wallMilliseconds: clock.read)
+    try await submit(1...200, to: store)
+    let root = try #require(try await store.checkpointNow())
+    let checkpoints = try #require(store.checkpoints)
+    let expected = store.current.routes.routes(overlapping: .all)
+    let reading = Monitor(false)
+    let goOn = Monitor(false)
+    let reader = try WorkerThread(name: "reader") {
+      do {
+        try checkpoints.read(root) { table throws(StoreError) in
+          reading.change { $0 = true }
+          goOn.wait { $0 ? () : nil }
+          #expect(try table.routes(overlapping: .all, limit: .max) == expected)
+        }
+      } catch {
+        Issue.record("\(error)")
+      }
+    }
+    reading.wait { $0 ? () : nil }
+    try await submit(201...300, to: store)
+    try await store.checkpointNow()
+    try checkpoints.dropRoot(root.version)
+    #expect(throws: StoreError.noCheckpoint(root.version)) { try checkpoints.load(root) }
+    goOn.change { $0 = true }
+    reader.join()
+    #expect(throws: StoreError.noCheckpoint(root.version)) {
+      try checkpoints.read(root) { $0.count }
     }
     store.close()
   }

@@ -51,14 +51,58 @@ extension CheckpointStore {
     }
   }
 
+  /// Lends the routes of a checkpoint, read where they are stored: no table is made in memory, and
+  /// each answer costs the nodes on its way. What is seen is one checkpoint, whatever is written or
+  /// dropped meanwhile. `body` is short, and begins no other read of checkpoints: a map that has to
+  /// grow waits for it.
+  ///
+  /// - Throws: ``StoreError/checkpointDamaged(_:_:)`` when a node on the way is not what was written,
+  ///   ``StoreError/noCheckpoint(_:)`` when the checkpoint was dropped, and what `body` throws.
+  package func read<Result>(
+    _ root: CheckpointRoot,
+    _ body: (StoredTable<StoreError>) throws(StoreError) -> Result
+  ) throws(StoreError) -> Result {
+    try naming(root) { () throws(StoreError) in
+      try environment.read { transaction throws(StoreError) in
+        try check(root, in: transaction)
+        return try transaction.withReader(of: tables.nodes) { (nodes) throws(StoreError) in
+          try body(
+            StoredTable(root.trees) { (id) throws(StoreError) in try nodes.value(of: id) })
+        }
+      }
+    }
+  }
+
+  /// The routes that were added, removed or changed from one checkpoint to another; nodes that both
+  /// share are passed over.
+  ///
+  /// - Throws: As ``read(_:_:)`` does.
+  /// - Complexity: O(*d* log *n*) for *d* routes that differ.
+  package func changedRoutes(
+    from old: CheckpointRoot, to new: CheckpointRoot
+  ) throws(StoreError) -> Set<RouteID> {
+    try naming(new) { () throws(StoreError) in
+      try environment.read { transaction throws(StoreError) in
+        try check(old, in: transaction)
+        try check(new, in: transaction)
+        return try transaction.withReader(of: tables.nodes) { (nodes) throws(StoreError) in
+          let read = { (id: UInt64) throws(StoreError) in try nodes.value(of: id) }
+          return Set(
+            try StoredTable(new.trees, read: read).changedRoutes(
+              since: StoredTable(old.trees, read: read)))
+        }
+      }
+    }
+  }
+
   /// In a transaction of its own: nobody who has one may wait for somebody who begins one.
   private func loadTree(
     _ index: Int, of root: CheckpointRoot, _ loading: StoredTableLoading
   ) throws(StoreError) -> LoadedTree {
     try environment.read { transaction throws(StoreError) in
       try check(root, in: transaction)
-      return try loading.load(tree: index) { (id) throws(StoreError) in
-        try transaction.value(of: id, in: tables.nodes) { $0 }
+      return try transaction.withReader(of: tables.nodes) { (nodes) throws(StoreError) in
+        try loading.load(tree: index) { (id) throws(StoreError) in try nodes.value(of: id) }
       }
     }
   }

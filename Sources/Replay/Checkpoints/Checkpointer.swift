@@ -38,9 +38,8 @@ final class Checkpointer: Sendable {
   private let failureHook = Mutex<(@Sendable (StoreError) -> Void)?>(nil)
   private let thread = Mutex<WorkerThread?>(nil)
 
-  /// - Parameters:
-  ///   - writer: What is known of the checkpoints that are there.
-  ///   - behind: How many versions and events were replayed since the last one.
+  /// `writer` knows the checkpoints that are there; `behind` is what was replayed since the last one.
+  /// As long as `obstacle` names something, none is made.
   init(
     _ writer: CheckpointWriter, published: Published, policy: CheckpointPolicy,
     behind: CheckpointPolicy.Growth, wallMilliseconds: @escaping @Sendable () -> UInt64,

@@ -85,6 +85,14 @@ extension LMDB.Transaction where Self: ~Copyable {
     return try value.map { (value) throws(StoreError) -> Result in try body(value.bytes) }
   }
 
+  /// Lends what reads single values of a table, for closures that are kept for a while. Neither it
+  /// nor the bytes that it lends may be used after `body` has returned.
+  func withReader<Key, Result>(
+    of table: LMDB.Table<Key>, _ body: (LMDB.Reader<Key>) throws(StoreError) -> Result
+  ) throws(StoreError) -> Result {
+    try body(LMDB.Reader(handle: handle, table: table, location: location))
+  }
+
   /// How many keys the table has. O(1).
   func count<Key>(of table: LMDB.Table<Key>) throws(StoreError) -> Int {
     var statistics = MDB_stat()
@@ -172,6 +180,27 @@ extension LMDB.Transaction where Self: ~Copyable {
     try LMDB.check(code, "open of a table", location)
     names.note(name, table)
     return LMDB.Table(handle: table)
+  }
+}
+
+extension LMDB {
+  /// Reads single values within a transaction, which outlives it.
+  struct Reader<Key: LMDB.Key> {
+    fileprivate let handle: OpaquePointer
+    fileprivate let table: Table<Key>
+    fileprivate let location: Location
+
+    /// The bytes of the value, in the map itself; nil where there is none. O(log *n*).
+    func value(of key: Key) throws(StoreError) -> UnsafeRawBufferPointer? {
+      try key.withBytes { (bytes) throws(StoreError) in
+        var key = MDB_val(bytes)
+        var value = MDB_val()
+        let code = mdb_get(handle, table.handle, &key, &value)
+        guard code != MDB_NOTFOUND else { return nil }
+        try LMDB.check(code, "read", location)
+        return value.bytes
+      }
+    }
   }
 }
 
