@@ -8,7 +8,7 @@ import Testing
 @Suite struct CommandLineTests {
   static let commands = [
     "init", "import", "serve", "resolve", "routes", "split", "merge", "move", "set-state",
-    "set-regions", "watch", "log", "replay", "verify", "status",
+    "set-regions", "watch", "log", "replay", "verify", "status", "audit",
   ]
 
   @Test(arguments: commands) func everyCommandHasHelpThatTeaches(command: String) async throws {
