@@ -46,7 +46,7 @@ import Testing
     }
     let routes = table.routes(overlapping: .all).map { EntryText.text(of: $0) + "\n" }
     let text = try golden(
-      "next \(table.nextRouteID)\n" + trees.joined() + routes.joined(),
+      trees.joined() + routes.joined(),
       at: folder.appending(path: "nodes.txt"))
 
     let bytes = try #require(HexFile.entries(in: hex))
@@ -61,5 +61,25 @@ import Testing
       text.hasSuffix(
         loaded.routes(overlapping: .all).map { EntryText.text(of: $0) + "\n" }.joined()))
     #expect(text.contains(trees.joined()))
+  }
+
+  /// Runs the reader in Python, which was written from `FORMAT.md` alone.
+  @Test func theIndependentReaderAgrees() throws {
+    let folder = fixturesFolder.appending(path: "checkpoints")
+    let process = Process()
+    process.executableURL = URL(filePath: "/usr/bin/env")
+    process.arguments = [
+      "python3", folder.appending(path: "read_nodes.py").path,
+      folder.appending(path: "nodes.hex").path,
+    ]
+    let output = Pipe()
+    process.standardOutput = output
+    try process.run()
+    let text = try output.fileHandleForReading.readToEnd() ?? Data()
+    process.waitUntilExit()
+    #expect(process.terminationStatus == 0)
+    #expect(
+      String(decoding: text, as: UTF8.self)
+        == (try String(contentsOf: folder.appending(path: "nodes.txt"), encoding: .utf8)))
   }
 }
