@@ -169,6 +169,69 @@ def log(bench, work, results, quick):
     table("Replay", ["", "events/s"], rows)
 
 
+def milliseconds(seconds):
+    return f"{seconds * 1000:,.1f} ms"
+
+
+def history(bench, work, results, quick):
+    """Checkpoints, starts, questions about the past, and an etcd with the same keys beside them."""
+    size = ["--routes", 100_000, "--entries", 20_000] if quick else []
+    ours = run(bench, "history", *size, "--folder", work / "history")
+    results["history"] = ours
+    theirs = []
+    if shutil.which("etcd") and shutil.which("etcdctl"):
+        theirs = run(
+            sys.executable, ROOT / "Benchmarks/etcd/etcd_bench.py", work / "keys.bin", work / "etcd")
+        results["etcd"] = theirs
+    else:
+        print("no etcd on the PATH: it is left out", file=sys.stderr)
+
+    first = pick(ours, bench="checkpoint.first")
+    later = [line for line in ours if line["bench"] == "checkpoint"]
+    size = pick(ours, bench="history.bytes")
+    rows = [
+        [f"the first checkpoint of {first['routes']:,} routes", milliseconds(first["seconds"]),
+         thousands(first["bytes"])],
+        ["a checkpoint of 1,000 random splits",
+         milliseconds(statistics.median(line["seconds"] for line in later)),
+         thousands(statistics.median(line["bytes"] for line in later))],
+        ["a version of a single split, in the log", "", thousands(size["log_bytes_per_version"])],
+        ["… in the checkpoints, one every 1,000", "",
+         thousands(size["checkpoint_bytes_per_version"])],
+    ]
+    table("Checkpoints", ["", "time", "bytes on disk"], rows)
+
+    rows = []
+    for line in ours:
+        if line["bench"] == "asof.lookup":
+            rows.append([f"the owner of a key, as of one of {line['versions']:,} versions",
+                         f"{line['p50_us'] / 1000:.2f} ms", f"{line['p99_us'] / 1000:.2f} ms"])
+        if line["bench"] == "diff":
+            rows.append([f"what changed between two versions {line['versions_apart']:,} apart: "
+                         f"{line['routes_changed']:,} routes", milliseconds(line["seconds"]), ""])
+    table("Questions about the past", ["", "median", "p99"], rows)
+
+    starts = [line["seconds"] for line in ours if line["bench"] == "start"]
+    start = next(line for line in ours if line["bench"] == "start")
+    rows = [["Cadastre, start to the first right answer",
+             milliseconds(statistics.median(starts))]]
+    for name, words in (("start", "etcd, start to the first right answer"),
+                        ("snapshot_save", "etcd, snapshot save"),
+                        ("snapshot_restore", "etcd, snapshot restore"),
+                        ("start_restored", "etcd, start from the restored one")):
+        seconds = [line["seconds"] for line in theirs if line["bench"] == f"etcd.{name}"]
+        if seconds:
+            rows.append([words, milliseconds(statistics.median(seconds))])
+    table(f"Starts, {start['routes']:,} routes, {start['versions']:,} versions behind, "
+          f"{start['tail']:,} of them after the newest checkpoint", ["", "time"], rows)
+
+    scan, verify = pick(ours, bench="scan_sha256"), pick(ours, bench="verify")
+    table(f"Verification of {verify['entries']:,} entries", ["", "time", "ratio"], [
+        ["a plain scan with a SHA-256 of each", milliseconds(scan["seconds"]), ""],
+        ["verify", milliseconds(verify["seconds"]),
+         f"{verify['seconds'] / scan['seconds']:.1f}"]])
+
+
 def machine():
     model = "unknown"
     for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
@@ -190,6 +253,7 @@ def main():
     try:
         lookups(arguments.bin / "index-bench", work, results, arguments.quick)
         log(arguments.bin / "log-bench", work, results, arguments.quick)
+        history(arguments.bin / "log-bench", work, results, arguments.quick)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     folder = ROOT / "Benchmarks/results"

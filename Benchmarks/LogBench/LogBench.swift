@@ -7,21 +7,24 @@ import StateMachines
 @main
 struct LogBench {
   static let usage = """
-    usage: log-bench [append] [submit] [replay] [--folder FOLDER] [--routes N] [--entries N]
+    usage: log-bench [append] [submit] [replay] [history] [--folder FOLDER] [--routes N]
+                     [--entries N] [--keep FILE]
 
       append   durable appends of single splits, 1, 100 and 1,000 in a commit
       submit   commands from 1 to 1,024 clients at once
       replay   entries of one split, and of 1,000, over a bootstrap of --routes routes
+      history  checkpoints, starts, questions about the past and verification, with --entries
+               versions, one split each, over --routes routes
 
       --folder FOLDER  where the logs go, on the disk to be measured; removed afterwards
       --routes N       routes of the replay's bootstrap, 1,000,000
-      --entries N      splits of the replay, 500,000
+      --entries N      splits of the replay, 500,000; versions of the history, 100,000
       --keep FILE      writes the appended entries there, for Benchmarks/c/lmdb_append.c
     """
 
   var folder = "/tmp/cadastre-log-bench.\(getpid())"
   var routeCount = 1_000_000
-  var entryCount = 500_000
+  var entryCount: Int?
   var keepPath: String?
   var modes: [String] = []
 
@@ -40,15 +43,15 @@ struct LogBench {
     var arguments = CommandLine.arguments.dropFirst()
     while let argument = arguments.popFirst() {
       switch argument {
-      case "append", "submit", "replay": modes.append(argument)
+      case "append", "submit", "replay", "history": modes.append(argument)
       case "--folder": folder = arguments.popFirst() ?? folder
       case "--keep": keepPath = arguments.popFirst()
       case "--routes": routeCount = arguments.popFirst().flatMap { Int($0) } ?? routeCount
-      case "--entries": entryCount = arguments.popFirst().flatMap { Int($0) } ?? entryCount
+      case "--entries": entryCount = arguments.popFirst().flatMap { Int($0) }
       default: throw UsageError(argument: argument)
       }
     }
-    if modes.isEmpty { modes = ["append", "submit", "replay"] }
+    if modes.isEmpty { modes = ["append", "submit", "replay", "history"] }
   }
 
   private func run() throws {
@@ -56,6 +59,11 @@ struct LogBench {
     if modes.contains("append") { try appendBench() }
     if modes.contains("submit") { try submitBench() }
     if modes.contains("replay") { try replayBench() }
+    if modes.contains("history") {
+      var bench = HistoryBench(
+        folder: "\(folder)/history", routeCount: routeCount, versionCount: entryCount ?? 100_000)
+      try bench.run()
+    }
   }
 
   // MARK: Appending
@@ -107,6 +115,7 @@ struct LogBench {
   // MARK: Replaying
 
   private func replayBench() throws {
+    let entryCount = entryCount ?? 500_000
     for (perEntry, label) in [(1, "single splits"), (1_000, "batches of 1,000 splits")] {
       let path = "\(folder)/replay-\(perEntry)"
       let log = try EventLog.create(folder: path, catalog: EntryMaker.catalog)
