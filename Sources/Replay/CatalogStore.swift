@@ -15,6 +15,8 @@ package final class CatalogStore: Sendable {
   package let checkpointWarnings: [StoreError]
   let log: EventLog
   let writer: StoreWriter
+  /// What goes on beside commands, one at a time.
+  let upkeep = Monitor(())
   private let thread: WorkerThread
 
   /// Opens the log of `folder` for writing and replays it into memory.
@@ -198,21 +200,6 @@ extension CatalogStore {
       return Receipt(encoded.entry, outcome: .repeated)
     }
     return nil
-  }
-}
-
-// MARK: Upkeep
-
-extension CatalogStore {
-  /// Gives the free pages of the log back to the disk while it is read and written; see
-  /// ``EventLog/compact()``. Blocks.
-  package func compactLog() throws(StoreError) -> FileShrinkage {
-    do throws(StoreError) {
-      return try log.compact()
-    } catch {
-      if case .unusable = error { writer.noteFailure(error) }
-      throw error
-    }
   }
 }
 

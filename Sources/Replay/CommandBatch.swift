@@ -44,11 +44,12 @@ struct CommandBatch {
       return
     }
     for position in earlier {
-      guard let row = try log.commandRow(at: position), row.command == command.id else {
-        continue  // Another id with the same hash.
+      guard let row = try log.commandRow(at: position), row.command == command.id,
+        let encoded = try log.entry(of: command.id, at: position)
+      else {
+        continue  // Another id with the same hash, or trimmed just now.
       }
-      verdicts.append(
-        .settled(try CommandBatch.repeated(command, fingerprint, row, at: position, log)))
+      verdicts.append(.settled(CommandBatch.repeated(command, fingerprint, row, encoded)))
       return
     }
     do {
@@ -85,10 +86,9 @@ struct CommandBatch {
     _ note: Note, earlier: [LogPosition], log: EventLog, wall: () -> UInt64
   ) throws(StoreError) {
     for position in earlier {
-      guard let row = try log.commandRow(at: position), row.command == note.id else { continue }
-      guard let encoded = try log.entry(at: position) else {
-        throw .damaged(position, .index("command \(note.id) points at it, and it is missing"))
-      }
+      guard let row = try log.commandRow(at: position), row.command == note.id,
+        let encoded = try log.entry(of: note.id, at: position)
+      else { continue }
       let isSame = encoded.entry.events == note.events
       verdicts.append(
         .settled(
@@ -111,18 +111,15 @@ struct CommandBatch {
   /// The answer to a command whose id made an entry earlier.
   private static func repeated(
     _ command: Command, _ fingerprint: ChangeFingerprint, _ row: CommandRow,
-    at position: LogPosition, _ log: EventLog
-  ) throws(StoreError) -> Result<Receipt, CommandFailure> {
-    guard let encoded = try log.entry(at: position) else {
-      throw .damaged(position, .index("command \(command.id) points at it, and it is missing"))
-    }
+    _ encoded: EncodedEntry
+  ) -> Result<Receipt, CommandFailure> {
     let isSame =
       row.fingerprint.map { $0 == fingerprint }
       // An entry from another log says what happened, and not what was asked.
       ?? command.change.couldHaveMade(encoded.entry.events)
     return isSame
       ? .success(Receipt(encoded.entry, outcome: .repeated))
-      : .failure(.commandIDReused(command.id, position: position))
+      : .failure(.commandIDReused(command.id, position: encoded.entry.position))
   }
 
   /// The answers, in the order of the commands: to be given when the entries are durable.

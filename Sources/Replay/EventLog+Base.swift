@@ -8,6 +8,7 @@ extension EventLog {
   ///
   /// - Throws: ``StoreError/baseDamaged(_:)`` when it is not what was written.
   package func base() throws(StoreError) -> CatalogState? {
+    if let version = try baseRootVersion() { return try base(inRoot: version) }
     let stored = try environment.read { transaction throws(StoreError) in
       guard let header = try baseHeader(in: transaction) else { return nil as StoredBase? }
       var routes: [Route] = []
@@ -40,6 +41,29 @@ extension EventLog {
     }
   }
 
+  /// The state that a trimmed log begins after, which a checkpoint has.
+  private func base(inRoot version: CatalogVersion) throws(StoreError) -> CatalogState {
+    let header = try environment.read { transaction throws(StoreError) in
+      try baseHeader(in: transaction)
+    }
+    guard let header, header.version == version else { throw .baseDamaged("its header") }
+    let state: CatalogState
+    do throws(StoreError) {
+      let checkpoints = try CheckpointStore.open(
+        folder: folder, mode: .readOnly, catalog: catalog)
+      guard let checkpoints,
+        let root = try checkpoints.roots().first(where: { $0.version == version })
+      else { throw .noCheckpoint(version) }
+      state = try checkpoints.load(root)
+    } catch {
+      throw .baseDamaged("its checkpoint: \(error.problem)")
+    }
+    guard state.header == header.state(of: catalog) else {
+      throw .baseDamaged("its checkpoint is of another state")
+    }
+    return state
+  }
+
   /// The state before the log's first entry: the base, or that of an empty catalog.
   package func start() throws(StoreError) -> CatalogState {
     if let base = try base() { return base }
@@ -64,6 +88,8 @@ extension EventLog {
       try transaction.removeAll(from: tables.versions)
       try transaction.removeAll(from: tables.commands)
       try transaction.removeAll(from: tables.base)
+      try transaction.remove(LogTables.MetaKey.baseRoot, from: tables.meta)
+      try transaction.remove(LogTables.MetaKey.trim, from: tables.meta)
       try header.bytes.withRawBytes { (bytes) throws(StoreError) in
         try transaction.put(bytes, for: LogTables.MetaKey.base, in: tables.meta)
       }
@@ -85,7 +111,7 @@ extension EventLog {
   }
 
   func baseHeader(
-    in transaction: borrowing LMDB.ReadTransaction
+    in transaction: borrowing some LMDB.Transaction & ~Copyable
   ) throws(StoreError) -> BaseHeader? {
     try transaction.value(of: LogTables.MetaKey.base, in: tables.meta) {
       (bytes) throws(StoreError) in

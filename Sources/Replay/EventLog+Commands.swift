@@ -41,6 +41,19 @@ extension EventLog {
     }
   }
 
+  /// The entry that a command's row leads to; nil when it was trimmed meanwhile.
+  ///
+  /// - Throws: ``StoreError/damaged(_:_:)`` when it is missing.
+  func entry(
+    of command: CommandID, at position: LogPosition
+  ) throws(StoreError) -> EncodedEntry? {
+    if let encoded = try entry(at: position) { return encoded }
+    guard try position < firstPosition() else {
+      throw .damaged(position, .index("command \(command) points at it, and it is missing"))
+    }
+    return nil
+  }
+
   /// Lends position and id of the commands within the dedupe window, from the oldest on, until
   /// `body` returns false.
   func scanCommands(

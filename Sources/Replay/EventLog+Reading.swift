@@ -71,7 +71,11 @@ extension EventLog {
       let position = try transaction.value(of: version.rawValue, in: tables.versions) {
         UInt64(stored: $0)
       }
-      return position.flatMap { $0 }.map { LogPosition($0) }
+      // A trim removes rows a while after it let the log begin later.
+      guard let position, let position,
+        try LogPosition(position) >= firstPosition(in: transaction)
+      else { return nil }
+      return LogPosition(position)
     }
   }
 
@@ -136,8 +140,8 @@ extension EventLog {
     let last = try transaction.last(in: tables.entries) { (key, _) throws(StoreError) in
       try EventLog.position(key, expected: LogPosition(1))
     }
-    if let last { return last }
-    return try baseHeader(in: transaction)?.position ?? .zero
+    let base = try baseHeader(in: transaction)?.position ?? .zero
+    return max(last ?? base, base)
   }
 
   func firstPosition(
@@ -146,8 +150,8 @@ extension EventLog {
     let first = try transaction.first(in: tables.entries) { (key, _) throws(StoreError) in
       try EventLog.position(key, expected: LogPosition(1))
     }
-    if let first { return first }
-    return try baseHeader(in: transaction).map(\.position.next) ?? LogPosition(1)
+    let base = try baseHeader(in: transaction)?.position.next ?? LogPosition(1)
+    return max(first ?? base, base)
   }
 
   static func position(

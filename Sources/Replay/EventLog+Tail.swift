@@ -29,7 +29,8 @@ extension EventLog {
     let last = try transaction.last(in: tables.entries) { (key, bytes) throws(StoreError) in
       try EventLog.decode(bytes, at: EventLog.position(key, expected: start.position.next))
     }
-    guard let last else {
+    guard let last, last.entry.position > start.position || base == nil else {
+      // What a trim has yet to remove is not the log's any more.
       guard head == start else { throw .gap(expected: start.position.next, found: head.position) }
       return start
     }

@@ -33,8 +33,10 @@ package struct LogOptions: Sendable {
 ///
 /// All operations are synchronous. `FORMAT.md` describes the folder.
 package final class EventLog: Sendable {
-  /// The folder's format, which it names.
-  package static let format: UInt32 = 1
+  /// The newest format of a folder that is read; the folder names its own.
+  package static let format: UInt32 = 2
+  /// The format of a folder that is made. A trim makes it the newest.
+  static let firstFormat: UInt32 = 1
 
   /// Where the log ends.
   package struct Tail: Hashable, Sendable {

@@ -20,6 +20,10 @@ struct LogTables: Sendable {
     static let base = "base"
     static let head = "head"
     static let role = "role"
+    /// The version of the checkpoint that has the routes of the base.
+    static let baseRoot = "base-root"
+    /// The policy of a trim that has no marker in the log yet.
+    static let trim = "trim"
   }
 
   /// Finds the tables of a log.
@@ -69,7 +73,7 @@ struct LogTables: Sendable {
         versions: try transaction.table("versions", of: UInt64.self),
         commands: try transaction.table("commands", of: UInt64.self),
         base: try transaction.table("base", of: UInt64.self))
-      try EventLog.format.withStoredBytes { (bytes) throws(StoreError) in
+      try EventLog.firstFormat.withStoredBytes { (bytes) throws(StoreError) in
         try transaction.put(bytes, for: MetaKey.format, in: tables.meta)
       }
       try catalog.bytes.withRawBytes { (bytes) throws(StoreError) in

@@ -132,6 +132,8 @@ extension EventLog {
   ) throws(StoreError) {
     try environment.read { transaction throws(StoreError) in
       guard try lastPosition(in: transaction) == last else { return }
+      // A trim is on its way.
+      guard try !hasTrimmedRows(in: transaction) else { return }
       guard try transaction.count(of: tables.versions) <= Int(entries) else {
         throw .damaged(last, .index("the index of versions has rows without entries"))
       }

@@ -39,6 +39,17 @@ package enum CrashPlan {
     return Command(id: id, actor: "crash test", reason: "round \(seed)", change: change)
   }
 
+  /// Trims a store down to its newest checkpoint, and gives all pages back.
+  package static func trim(_ store: CatalogStore) throws -> TrimReport {
+    var policy = RetentionPolicy.everything
+    policy.log = .zero
+    return try store.trim(
+      policy, nowMilliseconds: store.current.lastTime.milliseconds + 1, compacting: .always
+    ) { () throws(StoreError) in
+      try SigningKeyFile.loadOrMake(in: store.folder) { [UInt8](repeating: 3, count: 32) }
+    }
+  }
+
   /// Sends a command, waits for the outcome, and calls `body` before anything else is done.
   package static func submit(
     _ command: Command, to store: CatalogStore,

@@ -25,6 +25,9 @@ enum CrashWriter {
     case "checkpoint":
       guard arguments.count == 4, let seed = UInt64(arguments[3]) else { throw UsageError() }
       try checkpoint(folder, seed: seed)
+    case "trim":
+      guard arguments.count == 4, let seed = UInt64(arguments[3]) else { throw UsageError() }
+      try trim(folder, seed: seed)
     case "mirror":
       guard arguments.count == 4 else { throw UsageError() }
       try mirror(folder, to: arguments[3])
@@ -100,6 +103,29 @@ enum CrashWriter {
       let roots = try checkpoints.roots().dropLast()
       guard roots.count > 4 else { continue }
       try checkpoints.dropRoot(roots[roots.startIndex + Int(choice >> 33) % roots.count].version)
+    }
+  }
+
+  /// Writes as `write` does, and trims the log all the while, down to the last checkpoint.
+  private static func trim(_ folder: String, seed: UInt64) throws {
+    let store = try openStore(folder, .leader)
+    say("open")
+    // Its entry may be gone, and with it the memory of its id.
+    if store.current.version == .zero {
+      try CrashPlan.submit(CrashPlan.bootstrap, to: store) { _ in }
+    }
+    try start {
+      for number in 0..<UInt64.max {
+        let command = CrashPlan.command(seed: seed, thread: 0, number: number)
+        try? CrashPlan.submit(command, to: store) { receipt in
+          say("\(number) \(receipt.position)")
+        }
+      }
+    }
+    while true {
+      _ = try store.checkpointNow()
+      let report = try CrashPlan.trim(store)
+      say("trimmed \(report.base)")
     }
   }
 

@@ -102,13 +102,13 @@ func parseRouteState(_ text: String) throws -> RouteState {
 @Sendable
 func parseDuration(_ text: String) throws -> Duration {
   let units: [(suffix: String, milliseconds: Double)] = [
-    ("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000),
+    ("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000),
   ]
   let unit = units.first { text.hasSuffix($0.suffix) }
   guard let unit, let number = Double(text.dropLast(unit.suffix.count)), number >= 0,
     number * unit.milliseconds <= 1e12
   else {
-    throw ValidationError("write 500ms, 3s, 2m or 1h")
+    throw ValidationError("write 500ms, 3s, 2m, 1h or 30d")
   }
   return .milliseconds(Int64((number * unit.milliseconds).rounded()))
 }

@@ -65,6 +65,15 @@ struct ServeCommand: AsyncParsableCommand {
     transform: parseDuration)
   var patience: Duration?
 
+  @OptionGroup(title: "Retention (all is kept unless one of these is given)")
+  var retention: RetentionOptions
+
+  @Option(
+    help: ArgumentHelp(
+      "How often to look for what is no longer to be kept. Default: 10m.", valueName: "duration"),
+    transform: parseDuration)
+  var trimEvery: Duration?
+
   @Option(
     help: ArgumentHelp(
       "Log from this level: trace, debug, info, notice, warning, error, critical.",
@@ -94,6 +103,8 @@ struct ServeCommand: AsyncParsableCommand {
     configuration.addressFile = addressFile
     configuration.store.historyCapacity = history
     configuration.store.promotesMirror = promote
+    if retention.isGiven { configuration.retention = retention.policy }
+    if let trimEvery { configuration.retentionInterval = max(trimEvery, .milliseconds(100)) }
     if let patience { configuration.limits.patience = patience }
     let announcement = Announcement(
       role: follow == nil ? "leader" : "learner", region: region, output: output)

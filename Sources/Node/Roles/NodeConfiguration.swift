@@ -26,6 +26,10 @@ package struct NodeConfiguration: Sendable {
   package var limits = NodeLimits()
   package var store = StoreOptions()
   package var following = FollowOptions()
+  /// What of the past is kept; nil: all of it.
+  package var retention: RetentionPolicy?
+  /// How often it is looked whether there is something to trim.
+  package var retentionInterval: Duration = .seconds(600)
   /// How long calls may take to end when the node shuts down.
   package var gracePeriod: Duration = .seconds(10)
   /// Told the address that is listened on, once it is.

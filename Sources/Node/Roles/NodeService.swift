@@ -167,7 +167,8 @@ package final class NodeService: Service {
       listen: configuration.listen,
       services: [
         ReadsService(core), CommandsService(commands), WatchService(core),
-        ReplicationService(core), AuditService(core), HealthService(core, services: Self.serviceNames),
+        ReplicationService(core), AuditService(core),
+        HealthService(core, services: Self.serviceNames),
         ReflectionService(), OldReflectionService(),
       ])
     let isStopping = phase.withLock { phase in
@@ -208,6 +209,12 @@ package final class NodeService: Service {
           { await core.passOnPublications() },
           { try await core.keepTime() },
           { await follow() },
+          {
+            guard let policy = configuration.retention else { return }
+            try await RetentionSchedule(
+              core: core, policy: policy, interval: configuration.retentionInterval
+            ).run()
+          },
           {
             // Calls that do not end by themselves are ended.
             await core.changes.untilClosed()

@@ -1,0 +1,150 @@
+import Catalog
+import StateMachines
+
+extension EventLog {
+  /// The format of a log that was trimmed: its base is in a checkpoint.
+  static let trimmedFormat: UInt32 = 2
+
+  /// Lets the log begin after the state of a checkpoint, in one transaction: durable on return. The
+  /// entries up to there are no longer the log's, and are removed by ``removeTrimmed(limit:)``.
+  ///
+  /// `policy` says why, for the marker that is to follow; see ``trimNote()``.
+  ///
+  /// - Precondition: The checkpoint was loaded and proven, and the log has the entry at its position.
+  func begin(after root: CheckpointRoot, policy: String) throws(StoreError) {
+    try checkWritable()
+    let header = BaseHeader(root.header, routeCount: root.routeCount)
+    try environment.write { transaction throws(StoreError) in
+      try Self.trimmedFormat.withStoredBytes { (bytes) throws(StoreError) in
+        try transaction.put(bytes, for: LogTables.MetaKey.format, in: tables.meta)
+      }
+      try header.bytes.withRawBytes { (bytes) throws(StoreError) in
+        try transaction.put(bytes, for: LogTables.MetaKey.base, in: tables.meta)
+      }
+      try root.version.rawValue.withStoredBytes { (bytes) throws(StoreError) in
+        try transaction.put(bytes, for: LogTables.MetaKey.baseRoot, in: tables.meta)
+      }
+      try Array(policy.utf8).withRawBytes { (bytes) throws(StoreError) in
+        try transaction.put(bytes, for: LogTables.MetaKey.trim, in: tables.meta)
+      }
+      try transaction.removeAll(from: tables.base)
+    }
+  }
+
+  /// Removes entries from before the log's beginning, with their rows of the other tables, oldest
+  /// first, at most so many: durable on return. The writer waits no longer than that takes.
+  ///
+  /// - Returns: How many were removed; 0 when there are none left.
+  func removeTrimmed(limit: Int) throws(StoreError) -> Int {
+    try checkWritable()
+    guard try hasTrimmedRows() else { return 0 }
+    return try environment.write { transaction throws(StoreError) in
+      guard let base = try baseHeader(in: transaction) else { return 0 }
+      var count = 0
+      var version: UInt64 = 0
+      while count < limit {
+        let first = try transaction.first(in: tables.entries) { (key, bytes) in
+          (UInt64(key: key) ?? 0, try? LogEntryHeader(decoding: bytes))
+        }
+        guard let (position, header) = first, position <= base.position.rawValue else { break }
+        try transaction.remove(position, from: tables.entries)
+        try transaction.remove(position, from: tables.commands)
+        version = max(version, header?.version.rawValue ?? 0)
+        count += 1
+      }
+      if count < limit { version = base.version.rawValue }
+      version = min(version, base.version.rawValue)
+      while let row = try transaction.first(in: tables.versions, { (key, _) in UInt64(key: key) }),
+        let row, row <= version
+      {
+        try transaction.remove(row, from: tables.versions)
+      }
+      // Commands of entries that are gone by damage, or for long.
+      while count < limit,
+        let row = try transaction.first(in: tables.commands, { (key, _) in UInt64(key: key) }),
+        let row, row <= base.position.rawValue
+      {
+        try transaction.remove(row, from: tables.commands)
+      }
+      return count
+    }
+  }
+
+  /// Whether there are entries from before the log's beginning: a trim is under way, or was broken
+  /// off.
+  func hasTrimmedRows() throws(StoreError) -> Bool {
+    try environment.read { transaction throws(StoreError) in
+      try hasTrimmedRows(in: transaction)
+    }
+  }
+
+  func hasTrimmedRows(
+    in transaction: borrowing LMDB.ReadTransaction
+  ) throws(StoreError) -> Bool {
+    guard let base = try baseHeader(in: transaction) else { return false }
+    let first = try transaction.first(in: tables.entries) { (key, _) in UInt64(key: key) }
+    return first.flatMap { $0 }.map { $0 <= base.position.rawValue } ?? false
+  }
+
+  /// The version of the checkpoint that the log begins after; nil when it begins with the first entry
+  /// or after a base of its own.
+  package func baseRootVersion() throws(StoreError) -> CatalogVersion? {
+    try environment.read { transaction throws(StoreError) in
+      try baseRootVersion(in: transaction)
+    }
+  }
+
+  func baseRootVersion(
+    in transaction: borrowing LMDB.ReadTransaction
+  ) throws(StoreError) -> CatalogVersion? {
+    let version = try transaction.value(of: LogTables.MetaKey.baseRoot, in: tables.meta) {
+      UInt64(stored: $0)
+    }
+    guard let version else { return nil }
+    guard let version else { throw .baseDamaged("the note of the checkpoint that has its routes") }
+    return CatalogVersion(version)
+  }
+
+  /// The version that the log begins after, 0 for one that begins with the first entry.
+  func baseVersion() throws(StoreError) -> CatalogVersion {
+    try environment.read { transaction throws(StoreError) in
+      try baseHeader(in: transaction)?.version ?? .zero
+    }
+  }
+
+  /// The policy of a trim that has no marker in the log yet; nil when there is none.
+  func unmarkedTrim() throws(StoreError) -> String? {
+    try environment.read { transaction throws(StoreError) in
+      try transaction.value(of: LogTables.MetaKey.trim, in: tables.meta) {
+        String(decoding: $0, as: UTF8.self)
+      }
+    }
+  }
+
+  /// Notes that the trim has its marker, or needs none.
+  func forgetUnmarkedTrim() throws(StoreError) {
+    guard try unmarkedTrim() != nil else { return }
+    try environment.write { transaction throws(StoreError) in
+      try transaction.remove(LogTables.MetaKey.trim, from: tables.meta)
+    }
+  }
+
+  /// The marker of a trim that has none in the log yet, signed; nil when there is no such trim.
+  ///
+  /// Its id follows from what it says, so that it is appended once, whenever a crash came.
+  package func trimNote(signedWith key: SigningKey) throws(StoreError) -> Note? {
+    guard let policy = try unmarkedTrim() else { return nil }
+    let base = try environment.read { transaction throws(StoreError) in
+      try baseHeader(in: transaction)
+    }
+    guard let base,
+      let marker = TrimMarker(
+        through: base.position, hash: base.hash, version: base.version, digest: base.digest,
+        policy: policy, of: catalog, signedWith: key)
+    else { return nil }
+    let name = Array("cadastre/trim-note/1".utf8) + base.bytes
+    let hash = name.withUnsafeBytes { EntryHash(of: $0) }
+    guard let id = CommandID(bytes: hash.bytes.prefix(CommandID.byteCount)) else { return nil }
+    return Note(id: id, reason: "trim", events: [.logTrimmed(marker)])
+  }
+}
