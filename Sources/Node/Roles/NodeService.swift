@@ -196,6 +196,7 @@ package final class NodeService: Service {
       Cadastre_V1_CatalogReads.descriptor, Cadastre_V1_CatalogCommands.descriptor,
       Cadastre_V1_CatalogWatch.descriptor, Cadastre_V1_Replication.descriptor,
       Cadastre_V1_Audit.descriptor,
+      Cadastre_V1_Audit.descriptor,
     ].map(\.fullyQualifiedService))
 
   private func run(
