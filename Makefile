@@ -51,7 +51,7 @@ test-core: setup ## Run the core's tests alone: builds no network stack, takes s
 
 test-address: setup ## Run the index's tests under AddressSanitizer.
 	$(CORE) swift test --scratch-path .build/address --sanitize=address --disable-xctest \
-	  --filter 'CatalogTests.RouteIndex|CatalogTests.RouteTable|CatalogTests.Stored'
+	  --filter 'CatalogTests.RouteIndex|CatalogTests.RouteTable|CatalogTests.StoredT|CatalogTests.StoredNodeHostile'
 
 test-thread: setup ## Run the index's concurrent tests under ThreadSanitizer.
 	$(CORE) swift test --scratch-path .build/thread --sanitize=thread --disable-xctest \

@@ -25,7 +25,7 @@ import Testing
     let child = try Self.leaf(in: store)
     defer { store.deallocate(child) }
     var accepted = 0
-    for round in 0..<2_000 {
+    for round in 0..<1_000 {
       var bytes = corpus[random.below(corpus.count)]
       repeat { Self.mutate(&bytes, corpus, &random) } while random.oneIn(4)
       let found: [UInt8]? = bytes.withUnsafeBytes { bytes in
@@ -45,7 +45,7 @@ import Testing
       #expect(found == bytes, "seed \(seed), round \(round)")
     }
     // Flipped bits of keys and hashes make other nodes: the test reaches all of the form.
-    #expect(accepted > 100, "seed \(seed)")
+    #expect(accepted > 50, "seed \(seed)")
   }
 
   private static func leaf(in store: IndexStore) throws -> RouteIndex.Node {
@@ -80,7 +80,7 @@ import Testing
   @Test(arguments: testSeeds(count: 4))
   func randomBytesAreRefused(seed: UInt64) {
     var random = SeededGenerator(seed: seed)
-    for _ in 0..<2_000 {
+    for _ in 0..<1_000 {
       var bytes = Key.random(length: 0...300, using: &random).bytes
       if bytes.count > 2 { bytes.replaceSubrange(0..<2, with: [1, UInt8(random.below(2))]) }
       // With lengths that are drawn from all bytes, hardly anything fits together.
@@ -133,7 +133,7 @@ import Testing
     let corpus = try Self.corpus()
     let ids = try shelf.reachable(from: root).sorted()
     var (accepted, refused) = (0, 0)
-    for _ in 0..<150 {
+    for _ in 0..<80 {
       let kept = shelf.nodes.mapValues { Array($0) }
       let id = ids[changes.random.below(ids.count)]
       var bytes = kept[id] ?? []
@@ -155,7 +155,7 @@ import Testing
       }
       for (id, bytes) in kept { shelf.put(bytes, for: id) }
     }
-    #expect(accepted > 3 && refused > 50, "seed \(seed): \(accepted) \(refused)")
+    #expect(accepted > 0 && refused > 20, "seed \(seed): \(accepted) \(refused)")
   }
 
   @Test func impossibleTreesAreRefused() throws {

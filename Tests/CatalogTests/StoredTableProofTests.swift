@@ -61,7 +61,7 @@ import Testing
     let new = shelf.store(changes.table)
     let next = changes.table.nextRouteID
     var (whole, broken, disagreeing) = (0, 0, 0)
-    for round in 0..<150 {
+    for round in 0..<60 {
       let kept = shelf.nodes.mapValues { Array($0) }
       let id = new.written.randomElement(using: &changes.random) ?? 1
       var bytes = kept[id] ?? []
