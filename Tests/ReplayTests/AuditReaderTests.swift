@@ -9,11 +9,18 @@ import Testing
 @Suite struct AuditReaderTests {
   private static let count = 120
 
-  /// A story, sometimes with a base, and a reader that keeps few states.
+  /// A story, sometimes with a base, and a reader of it: of checkpoints, or one that keeps few states.
   private func story(_ seed: UInt64) throws -> (AuditStory, AuditReader) {
-    let story = try AuditStory(
+    var story = try AuditStory(
       seed: seed, count: Self.count, before: seed.isMultiple(of: 3) ? 30 : 0)
-    return (story, AuditReader(story.log, live: nil, replayInterval: 1 + seed % 40))
+    if seed.isMultiple(of: 2) { try story.makeCheckpoints(seed: seed, interval: 12) }
+    return (story, reader(story, replayInterval: 1 + seed % 40))
+  }
+
+  private func reader(_ story: AuditStory, replayInterval: UInt64 = 1024) -> AuditReader {
+    let checkpoints = story.checkpoints
+    return AuditReader(
+      story.log, checkpoints: { checkpoints }, replayInterval: replayInterval)
   }
 
   private func point(_ reader: AuditReader, _ version: UInt64) throws -> AuditPoint {
@@ -281,9 +288,10 @@ import Testing
         let span = randomSpan(&generator)
         filter.span = span
         expected.removeAll { entry in
-          !story.changes(entry.version.rawValue).contains {
-            $0.before?.span.overlaps(span) ?? false || $0.after?.span.overlaps(span) ?? false
-          }
+          !entry.changesRoutes
+            || !story.changes(entry.version.rawValue).contains {
+              $0.before?.span.overlaps(span) ?? false || $0.after?.span.overlaps(span) ?? false
+            }
         }
       }
       let newestFirst = generator.oneIn(2)
@@ -303,7 +311,10 @@ import Testing
       newest: CatalogVersion(story.versions.upperBound),
       since: story.versions.lowerBound > 0 ? story.states[0].lastTime : nil)
     #expect(try reader.retained() == retained)
-    for entry in story.entries {
+    for entry in story.entries where !entry.changesRoutes {
+      #expect(try reader.resolve(.time(entry.time)).version == entry.version)
+    }
+    for entry in story.entries where entry.changesRoutes {
       let point = AuditPoint(version: entry.version, position: entry.position, time: entry.time)
       #expect(try reader.resolve(.time(entry.time)) == point)
       #expect(try reader.resolve(.version(entry.version)) == point)
@@ -337,7 +348,7 @@ import Testing
     let log = try EventLog.create(folder: folder.path, catalog: testCatalog)
     let (entries, state) = try makeEntries(40)
     try log.append(Array(entries[..<20]))
-    let reader = AuditReader(log, live: nil, replayInterval: 5)
+    let reader = AuditReader(log, replayInterval: 5)
     #expect(try reader.resolve(.newest).version == CatalogVersion(20))
     let early = try reader.resolve(.version(CatalogVersion(18)))
     #expect(try reader.routes(containing: [key("x")], at: early).count == 1)
@@ -379,5 +390,49 @@ import Testing
       }
     }
     #expect(try reader.routes(containing: [key("zzz")], at: try point(reader, 9)).count == 1)
+  }
+
+  @Test(arguments: testSeeds(count: 6))
+  func damagedAndDroppedCheckpointsAreDoneWithout(seed: UInt64) throws {
+    var story = try AuditStory(seed: seed, count: 100)
+    try story.makeCheckpoints(seed: seed, interval: 10)
+    let store = try #require(story.checkpoints)
+    let reader = reader(story)
+    var generator = SeededGenerator(seed: seed &+ 5)
+    let newest = try reader.resolve(.newest)
+    var listing = try reader.routes(overlapping: .all, at: newest)
+    var listed = try listing.next(limit: 2) ?? []
+    for root in try store.roots().reversed() {
+      if generator.oneIn(2) {
+        _ = try store.dropRoot(root.version)
+      } else {
+        try store.environment.write { transaction throws(StoreError) in
+          for id in root.nodes {
+            try [UInt8(1), 2, 3].withRawBytes { (bytes) throws(StoreError) in
+              try transaction.put(bytes, for: id, in: store.tables.nodes)
+            }
+          }
+        }
+      }
+      if listed.count < 4 { listed += try listing.next(limit: 1) ?? [] }
+      for _ in 0..<4 {
+        let version = UInt64.random(
+          in: root.version.rawValue...newest.version.rawValue, using: &generator)
+        let (point, key) = (try point(reader, version), randomKey(&generator))
+        let table = story.table(version)
+        #expect(
+          try reader.routes(containing: [key], at: point)
+            == [table.route(containing: key)].compactMap { $0 }, "seed \(seed)")
+        #expect(
+          try all(try reader.routes(overlapping: .all, at: point)) { try $0.next(limit: 7) }
+            == table.routes(overlapping: .all), "seed \(seed)")
+        #expect(
+          try all(try reader.routes(of: GroupID(1), at: point)) { try $0.next(limit: 7) }
+            == table.routes(of: GroupID(1)), "seed \(seed)")
+      }
+    }
+    while let page = try listing.next(limit: 3) { listed += page }
+    #expect(
+      listed == story.table(newest.version.rawValue).routes(overlapping: .all), "seed \(seed)")
   }
 }

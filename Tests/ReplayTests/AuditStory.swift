@@ -4,13 +4,18 @@ import TestSupport
 
 @testable import Replay
 
-/// A log in a folder with the state after each of its entries: what audits are checked against.
+/// A log in a folder with the state at each of its versions: what audits are checked against. Some of
+/// its entries change no routes.
 struct AuditStory {
   let folder = TemporaryFolder()
   let log: EventLog
-  /// The state that the log begins after, then that after each entry.
+  /// The checkpoints, where there are any.
+  private(set) var checkpoints: CheckpointStore?
+  /// The state that the log begins after, then that after each entry which made a version.
   private(set) var states: [CatalogState]
   private(set) var entries: [LogEntry] = []
+  /// Those that made versions.
+  private var changing: [LogEntry] = []
 
   /// A log of `count` random entries; with `before`, of those that follow a base that was made by so
   /// many.
@@ -21,6 +26,12 @@ struct AuditStory {
     func next() throws -> EncodedEntry {
       while true {
         number += 1
+        if state.version > .zero, generator.oneIn(8) {
+          let commitment = CatalogCommitment(
+            version: state.version, position: state.appliedThrough, routesRoot: .empty,
+            logRoot: .empty)
+          return try state.propose(Note(commitment, of: testCatalog), time: state.lastTime.next)
+        }
         let change = Self.change(of: state.routes, &generator)
         let command = Command(
           id: commandID(number), actor: generator.oneIn(2) ? "ann" : "bob",
@@ -43,11 +54,28 @@ struct AuditStory {
     states = [state]
     var pending: [EncodedEntry] = []
     for _ in 0..<count {
-      pending.append(try next())
+      let entry = try next()
+      pending.append(entry)
+      guard entry.entry.changesRoutes else { continue }
+      changing.append(entry.entry)
       states.append(state)
     }
     try log.append(pending)
     entries = pending.map(\.entry)
+  }
+
+  /// Makes a checkpoint of about one version in `interval`.
+  mutating func makeCheckpoints(seed: UInt64, interval: Int) throws {
+    var generator = SeededGenerator(seed: seed)
+    let path = folder.path
+    var writer = CheckpointWriter(after: StartingPoint(state: states[0]), in: nil) {
+      () throws(StoreError) in
+      try CheckpointStore.open(folder: path, mode: .readWrite, catalog: testCatalog)
+    }
+    for state in states where state.version > .zero && generator.oneIn(interval) {
+      _ = try writer.checkpoint(state)
+    }
+    checkpoints = writer.store
   }
 
   var versions: ClosedRange<UInt64> {
@@ -61,7 +89,7 @@ struct AuditStory {
 
   /// What the entry that made `version` did to single routes, by their ids.
   func changes(_ version: UInt64) -> [ChangedRoute] {
-    let entry = entries[Int(version - versions.lowerBound) - 1]
+    let entry = changing[Int(version - versions.lowerBound) - 1]
     var ids: Set<RouteID> = []
     for event in entry.events { event.forEachRoute { ids.insert($0) } }
     let (before, after) = (table(version - 1), table(version))
@@ -72,7 +100,7 @@ struct AuditStory {
     }
   }
 
-  func entry(_ version: UInt64) -> LogEntry { entries[Int(version - versions.lowerBound) - 1] }
+  func entry(_ version: UInt64) -> LogEntry { changing[Int(version - versions.lowerBound) - 1] }
 
   static func change(
     of routes: RouteTable, _ generator: inout SeededGenerator

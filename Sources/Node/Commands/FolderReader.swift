@@ -56,7 +56,7 @@ final class FolderReader: CatalogReader {
     return (state, nil)
   }
 
-  private static func warn(_ error: StoreError) {
+  static func warn(_ error: StoreError) {
     StandardStream.error.writeLine("warning: \(error)")
   }
 

@@ -6,6 +6,7 @@ import Synchronization
 final class AuditCaches: Sendable {
   let replayed: ReplayedStates
   let intervals = IntervalCache()
+  let checkpoints = KnownCheckpoints()
 
   init(replayInterval: UInt64) { replayed = ReplayedStates(interval: replayInterval) }
 }

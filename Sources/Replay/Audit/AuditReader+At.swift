@@ -47,13 +47,13 @@ package struct AuditListing: Sendable {
   private let view: AuditView
   private var rest: Rest
 
-  fileprivate enum Rest: Sendable {
+  enum Rest: Sendable {
     case span(KeySpan)
     case group(GroupID, rest: ArraySlice<RouteID>)
     case nothing
   }
 
-  fileprivate init(_ view: AuditView, _ rest: Rest) {
+  init(_ view: AuditView, _ rest: Rest) {
     (self.view, self.rest) = (view, rest)
   }
 

@@ -56,7 +56,7 @@ extension AuditReader {
   ) throws(AuditError) -> Set<RouteID>? {
     guard let lowTable = try checkpoint(atOrBefore: low.version),
       let highTable = try checkpoint(atOrBefore: high.version),
-      var ids = try changedRoutes(from: lowTable, to: highTable)
+      var ids = changedRoutes(from: lowTable, to: highTable)
     else { return nil }
     for (table, point) in [(lowTable, low), (highTable, high)] where point.version > table.version {
       for entry in try entries(after: table, through: point.position) {
@@ -64,13 +64,6 @@ extension AuditReader {
       }
     }
     return ids
-  }
-
-  /// The routes that differ between two checkpoints, in both directions.
-  private func changedRoutes(
-    from: AuditTable, to: AuditTable
-  ) throws(AuditError) -> Set<RouteID>? {
-    nil
   }
 }
 

@@ -9,6 +9,8 @@ import StateMachines
 /// holds up nobody. Cursors are values of their caller's; the reader may be used from any thread.
 package struct AuditReader: Sendable {
   let log: EventLog
+  /// The checkpoints beside the log, once there are any.
+  let checkpoints: @Sendable () -> CheckpointStore?
   /// What a node has in memory anyway; nil at a folder.
   let live: LiveCatalog?
   let caches: AuditCaches
@@ -17,12 +19,19 @@ package struct AuditReader: Sendable {
   /// Told how far the replay has come where there are no checkpoints.
   package var onProgress: (@Sendable (ReplayProgress) -> Void)?
 
-  package init(_ log: EventLog, live: LiveCatalog? = nil) {
-    self.init(log, live: live, replayInterval: 1024)
+  package init(
+    _ log: EventLog, checkpoints: @escaping @Sendable () -> CheckpointStore? = { nil },
+    live: LiveCatalog? = nil
+  ) {
+    self.init(log, checkpoints: checkpoints, live: live, replayInterval: 1024)
   }
 
-  init(_ log: EventLog, live: LiveCatalog?, replayInterval: UInt64) {
+  init(
+    _ log: EventLog, checkpoints: @escaping @Sendable () -> CheckpointStore? = { nil },
+    live: LiveCatalog? = nil, replayInterval: UInt64
+  ) {
     self.log = log
+    self.checkpoints = checkpoints
     self.live = live
     caches = AuditCaches(replayInterval: replayInterval)
   }

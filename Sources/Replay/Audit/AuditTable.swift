@@ -22,6 +22,8 @@ struct AuditTable: Sendable {
   var hash: EntryHash
   var time: HybridTimestamp
   var source: any RouteSource
+  /// The checkpoint that it is; nil for a state in memory.
+  var root: CheckpointRoot?
 }
 
 /// Routes in memory.
@@ -39,20 +41,4 @@ struct RoutesInMemory: RouteSource {
   }
 
   func routeIDs(of group: GroupID) -> [RouteID] { table.routes(of: group).map(\.id) }
-}
-
-extension AuditReader {
-  /// The nearest table from which the entries of the log lead to `version`.
-  func table(atOrBefore version: CatalogVersion) throws(AuditError) -> AuditTable {
-    if let table = try checkpoint(atOrBefore: version) { return table }
-    let state = try caches.replayed.state(atOrBefore: version, self)
-    return AuditTable(
-      version: state.version, position: state.appliedThrough, hash: state.lastHash,
-      time: state.lastTime, source: RoutesInMemory(table: state.routes))
-  }
-
-  /// The newest checkpoint of `version` or before; nil when there is none.
-  func checkpoint(atOrBefore version: CatalogVersion) throws(AuditError) -> AuditTable? {
-    nil
-  }
 }

@@ -22,7 +22,8 @@ struct FolderAudit: AuditCatalog {
     } catch {
       throw Problem(error)
     }
-    var reader = AuditReader(log)
+    let checkpoints = CheckpointStore.forReading(log) { FolderReader.warn($0) }
+    var reader = AuditReader(log, checkpoints: { checkpoints })
     reader.isCancelled = { Task.isCancelled }
     reader.onProgress = { bar.update($0) }
     self.reader = reader
