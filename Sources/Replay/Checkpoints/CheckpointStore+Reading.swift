@@ -108,7 +108,7 @@ extension CheckpointStore {
   }
 
   /// Says of which checkpoint a node is damaged.
-  private func naming<Result>(
+  func naming<Result>(
     _ root: CheckpointRoot, _ body: () throws(StoreError) -> Result
   ) throws(StoreError) -> Result {
     do throws(StoreError) {
