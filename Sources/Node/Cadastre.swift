@@ -47,7 +47,7 @@ struct Cadastre: AsyncParsableCommand {
       CommandGroup(
         name: "Read its log:",
         subcommands: [LogCommand.self, ReplayCommand.self, VerifyCommand.self]),
-      CommandGroup(name: "Keep it:", subcommands: [TrimCommand.self]),
+      CommandGroup(name: "Keep it:", subcommands: [TrimCommand.self, RepairCommand.self]),
       CommandGroup(name: "Ask its past:", subcommands: [AuditCommand.self]),
     ])
 

@@ -111,7 +111,7 @@ extension EventLog.Tail {
   }
 
   /// Reads what ``bytes`` writes; nil when it is not of that form.
-  fileprivate init?(_ bytes: UnsafeRawBufferPointer) {
+  init?(_ bytes: UnsafeRawBufferPointer) {
     guard bytes.count == Self.byteCount,
       let position = UInt64(stored: UnsafeRawBufferPointer(rebasing: bytes[..<8])),
       let hash = EntryHash(bytes: bytes[8..<40]),

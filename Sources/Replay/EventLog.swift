@@ -45,6 +45,12 @@ package final class EventLog: Sendable {
     /// The last entry's hash, or what the next entry names otherwise.
     package var hash: EntryHash
     package var version: CatalogVersion
+
+    package init(position: LogPosition, hash: EntryHash, version: CatalogVersion) {
+      self.position = position
+      self.hash = hash
+      self.version = version
+    }
   }
 
   package let folder: String

@@ -134,21 +134,22 @@ extension StoreError: CustomStringConvertible {
     case .otherCatalog: "name the right folder, or rebuild this mirror in an empty one"
     case .permissionDenied: "run as the user that owns it, or change its owner or mode"
     case .readOnly: "open it for writing"
-    case .truncated: "restore the file from a backup, or rebuild the folder from a peer"
+    case .truncated:
+      "restore the file from a backup, or mend it from a peer: cadastre repair --from"
     case .diskFull: "make room; nothing that was acknowledged is lost"
     case .logFull: "open the log with a higher limit; nothing that was acknowledged is lost"
     case .tooManyReaders: "end some of them"
     case .damaged(let position, _):
-      "entries before \(position) are proven; rebuild the folder from a peer, or restore a backup"
+      "entries before \(position) are proven; mend the rest from a peer: cadastre repair --from"
     case .gap(let expected, _):
-      "entries before \(expected) are proven; fetch the rest from a peer"
+      "entries before \(expected) are proven; fetch the rest from a peer: cadastre repair --from"
     case .notRetained: "fetch a state instead, then the entries after it"
     case .unproven(let position, _):
       "the state before \(position) is proven; rebuild the folder from a peer"
     case .poisoned:
       "the version before it is served; read the log with the release that wrote the entry, or compare "
         + "it with a peer's: cadastre repair --from"
-    case .baseDamaged: "rebuild the folder from a peer, or restore a backup"
+    case .baseDamaged: "mend it from a peer: cadastre repair --from; or restore a backup"
     case .checkpointDamaged, .damagedNode:
       "an older one, or the log, is used in its place; it can be made anew from them"
     case .noCheckpoint: "use another one, or the log"

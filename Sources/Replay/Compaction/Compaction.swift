@@ -49,7 +49,7 @@ final class Compaction {
     before = FileSize.allocated(source.location.folder + "/data.mdb")
     let target = try LMDB.Environment(folder: folder, mode: .readWrite)
     self.target = target
-    let names = source.names.all
+    let names = try source.allTables()
     tables = try target.makeTables { transaction throws(StoreError) in
       var tables: [Copied] = []
       for (name, table) in names {

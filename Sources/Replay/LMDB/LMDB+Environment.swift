@@ -301,6 +301,16 @@ extension LMDB {
       }
     }
 
+    /// All named tables that the file has, also those that nobody opened yet.
+    func allTables() throws(StoreError) -> [(name: String, table: Table<RawKey>)] {
+      try openTables { transaction throws(StoreError) in
+        for name in try transaction.tableNames() {
+          _ = try transaction.existingTable(name, of: RawKey.self)
+        }
+      }
+      return names.all
+    }
+
     // MARK: Changing the file
 
     /// Runs `body` while nobody writes.

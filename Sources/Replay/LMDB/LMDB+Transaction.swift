@@ -170,6 +170,18 @@ extension LMDB.Transaction where Self: ~Copyable {
     }
   }
 
+  /// The names of all tables.
+  func tableNames() throws(StoreError) -> [String] {
+    var main = MDB_dbi()
+    try LMDB.check(mdb_dbi_open(handle, nil, 0, &main), "open of a table", location)
+    var names: [String] = []
+    try scan(LMDB.Table<LMDB.RawKey>(handle: main), from: LMDB.RawKey(bytes: [0])) { (key, _) in
+      names.append(String(decoding: key, as: UTF8.self))
+      return true
+    }
+    return names
+  }
+
   /// The table of this name; nil where there is none.
   func existingTable<Key>(
     _ name: String, of _: Key.Type

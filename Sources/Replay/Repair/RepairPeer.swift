@@ -1,0 +1,67 @@
+import Catalog
+import StateMachines
+
+/// Where a repair gets what is damaged here: another copy of the same log. Nothing that it hands out
+/// is believed; all of it is proven against the chain.
+package protocol RepairPeer {
+  /// What to call it in reports.
+  var name: String { get }
+
+  func catalog() throws(StoreError) -> CatalogID
+
+  /// The first entry that it has, and where its log ends.
+  func extent() throws(StoreError) -> (first: LogPosition, end: EventLog.Tail)
+
+  /// The entries after a position, up to one: at least one, perhaps fewer than asked for.
+  func entries(
+    after position: LogPosition, through last: LogPosition
+  ) throws(StoreError) -> [EncodedEntry]
+
+  /// All routes at a version, in key order.
+  func routes(at version: CatalogVersion) throws(StoreError) -> [Route]
+
+  /// A state that a log can begin after where the peer's own does not begin with the first entry; nil
+  /// where it does.
+  func beginning() throws(StoreError) -> CatalogState?
+}
+
+/// A peer's log in a folder.
+package struct FolderPeer: RepairPeer, Sendable {
+  private let log: EventLog
+
+  package var name: String { log.folder }
+
+  /// - Throws: ``StoreError`` when there is no log.
+  package init(folder: String) throws(StoreError) {
+    log = try EventLog.open(folder: folder, mode: .readOnly, provesEnd: false)
+  }
+
+  package func catalog() throws(StoreError) -> CatalogID { log.catalog }
+
+  package func extent() throws(StoreError) -> (first: LogPosition, end: EventLog.Tail) {
+    (try log.firstPosition(), try log.tail())
+  }
+
+  package func entries(
+    after position: LogPosition, through last: LogPosition
+  ) throws(StoreError) -> [EncodedEntry] {
+    guard last > position else { return [] }
+    let count = Int(min(last.rawValue - position.rawValue, 4_096))
+    return try log.entries(from: position.next, maxCount: count, maxBytes: 16 << 20)
+  }
+
+  package func routes(at version: CatalogVersion) throws(StoreError) -> [Route] {
+    var replayer = Replayer(log)
+    replayer.checkpoints = try CheckpointStore.open(
+      folder: log.folder, mode: .readOnly, catalog: log.catalog)
+    let state: CatalogState
+    if let position = try log.position(of: version) {
+      state = try replayer.replay(through: position)
+    } else {
+      state = try log.start()
+    }
+    return state.routes.routes(overlapping: .all)
+  }
+
+  package func beginning() throws(StoreError) -> CatalogState? { try log.base() }
+}

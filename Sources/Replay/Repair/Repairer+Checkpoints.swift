@@ -1,0 +1,104 @@
+import Catalog
+import Glibc
+import StateMachines
+
+extension Repairer {
+  /// Looks at every checkpoint; makes those anew that are damaged, and those after them, from the
+  /// last one that is whole and the log. The one that the log begins after comes from the peer.
+  ///
+  /// - Precondition: The log is whole, but for that checkpoint.
+  func repairCheckpoints(
+    dryRun: Bool, _ report: inout RepairReport
+  ) throws(StoreError) {
+    let place = folder + "/" + CheckpointStore.folderName
+    let base: BaseHeader?
+    let isBaseHere: Bool
+    let catalog: CatalogID
+    do {
+      let damaged = try DamagedLog(folder: folder)
+      base = try damaged.base()
+      isBaseHere = damaged.baseRoot() != nil
+      catalog = damaged.catalog
+    }
+    guard isBaseHere || access(place + "/data.mdb", F_OK) == 0 else { return }
+    var good: [CheckpointRoot] = []
+    do throws(StoreError) {
+      let checkpoints = try CheckpointStore.open(folder: folder, mode: .readOnly, catalog: catalog)
+      guard let checkpoints else { throw .noLog(folder: place) }
+      for row in try checkpoints.rootRows() {
+        if report.damagedCheckpoints.isEmpty, let root = row.root, isWhole(root, checkpoints) {
+          good.append(root)
+        } else {
+          report.damagedCheckpoints.append(row.version)
+        }
+      }
+    } catch {
+      switch error {
+      case .permissionDenied, .newerFormat, .inUse, .openForReading: throw error
+      default: report.lostCheckpoints = error.problem
+      }
+    }
+    if let base, isBaseHere, !good.contains(where: { $0.version == base.version }),
+      !report.damagedCheckpoints.contains(base.version)
+    {
+      report.damagedCheckpoints.insert(base.version, at: 0)
+    }
+    guard !dryRun, !report.damagedCheckpoints.isEmpty || report.lostCheckpoints != nil else {
+      return
+    }
+    if report.lostCheckpoints != nil {
+      unlink(place + "/data.mdb" + Self.asideSuffix)
+      _ = rename(place + "/data.mdb", place + "/data.mdb" + Self.asideSuffix)
+      unlink(place + "/lock.mdb")
+      good = []
+    }
+    try remake(after: good, base: isBaseHere ? base : nil, catalog, &report)
+  }
+
+  private func isWhole(_ root: CheckpointRoot, _ checkpoints: CheckpointStore) -> Bool {
+    guard let state = try? checkpoints.load(root) else { return false }
+    return
+      (try? CatalogState(
+        restoring: root.header, routes: state.routes.routes(overlapping: .all))) != nil
+  }
+
+  private func remake(
+    after good: [CheckpointRoot], base: BaseHeader?, _ catalog: CatalogID,
+    _ report: inout RepairReport
+  ) throws(StoreError) {
+    // Before anything is removed.
+    var fetched: CatalogState?
+    if let base, !good.contains(where: { $0.version == base.version }) {
+      fetched = try fetchBase(base, of: catalog)
+      report.hasFetchedBase = true
+    }
+    let opened = try CheckpointStore.open(folder: folder, mode: .readWrite, catalog: catalog)
+    guard let checkpoints = opened else { throw .unusable(reason: "no checkpoints here") }
+    // A list of what died that is damaged would keep nodes for ever.
+    if good.isEmpty {
+      try checkpoints.removeAll()
+    } else {
+      for version in report.damagedCheckpoints.reversed() { try checkpoints.dropRoot(version) }
+    }
+    var start = StartingPoint(state: fetched ?? CatalogState(catalog: catalog))
+    if let last = good.last {
+      let (state, nodes) = try checkpoints.loadNodes(of: last)
+      start = StartingPoint(state: state, root: last, nodes: nodes)
+    }
+    var writer = CheckpointWriter(after: start, in: checkpoints) { () throws(StoreError) in nil }
+    var state = start.state
+    if fetched != nil, try writer.checkpoint(state).isNew {
+      report.remadeCheckpoints.append(state.version)
+    }
+    let log = try EventLog.open(folder: folder, mode: .readOnly, provesEnd: false)
+    var versions = report.damagedCheckpoints
+    if report.lostCheckpoints != nil, let newest = try log.writtenHead()?.version {
+      versions.append(newest)
+    }
+    for version in versions where version > state.version {
+      guard let position = try log.position(of: version) else { continue }
+      try Replayer(log).replay(onto: &state, through: position)
+      if try writer.checkpoint(state).isNew { report.remadeCheckpoints.append(version) }
+    }
+  }
+}
