@@ -106,7 +106,7 @@ import Testing
         try await until {
           try await learner.client.status().learner?.lastError.contains("takes no entries") == true
         }
-        #expect(try await learner.client.status().condition.contains("rebuild the folder"))
+        #expect(try await learner.client.status().condition.contains("cadastre repair"))
         let stale = await refusal {
           try await learner.client.resolve(Key("a"), demand: Self.demand)
         }
