@@ -35,6 +35,8 @@ enum CrashWriter {
       try install(folder)
     case "limited":
       try fill(folder)
+    case "limited-checkpoint":
+      try fillCheckpoints(folder)
     case "hold":
       let log = try EventLog.open(folder: folder, mode: .readWrite)
       say("held")
@@ -189,6 +191,39 @@ enum CrashWriter {
     try CrashPlan.submit(
       CrashPlan.command(seed: 1, thread: 0, number: number), to: store
     ) { receipt in say("again \(receipt.outcome) \(receipt.position)") }
+    store.close()
+  }
+
+  /// Makes a checkpoint on a file system that has no room for it, goes on, and makes it later.
+  private static func fillCheckpoints(_ folder: String) throws {
+    var options = StoreOptions()
+    options.checkpoints = .onRequest
+    let store = try CatalogStore.create(
+      folder: folder, catalog: CrashPlan.catalog, options: options,
+      wallMilliseconds: { 1_785_312_000_000 })
+    try CrashPlan.submit(CrashPlan.bootstrap, to: store) { _ in }
+    try store.checkpointNow()
+    var change = CrashPlan.command(seed: 1, thread: 9, number: 0)
+    change.change = .split(
+      (0..<20_000).map { SplitRequest(at: Key(unchecked: Array("\(1_000_000 + $0)".utf8))) })
+    try CrashPlan.submit(change, to: store) { _ in }
+    signal(SIGXFSZ, SIG_IGN)
+    // The log has more by now than a file may have, so it is read only as long as this lasts.
+    var limit = rlimit(rlim_cur: 600 << 10, rlim_max: rlim_t.max)
+    let resource = __rlimit_resource_t(RLIMIT_FSIZE.rawValue)
+    guard setrlimit(resource, &limit) == 0 else { throw UsageError() }
+    do {
+      try store.checkpointNow()
+    } catch {
+      say("full \(store.checkpointCondition == error) \(store.condition == nil)")
+    }
+    limit.rlim_cur = rlim_t.max
+    guard setrlimit(resource, &limit) == 0 else { throw UsageError() }
+    try CrashPlan.submit(
+      CrashPlan.command(seed: 1, thread: 0, number: 1), to: store
+    ) { receipt in say("\(receipt.outcome) \(receipt.position)") }
+    let root = try store.checkpointNow()
+    say("made \(root?.version == store.current.version) \(store.checkpointCondition == nil)")
     store.close()
   }
 

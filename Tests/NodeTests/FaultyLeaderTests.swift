@@ -178,6 +178,13 @@ extension FaultyLeaderTests {
 
 /// Takes connections and answers nothing.
 private struct SilentLeader: Cadastre_V1_Replication.SimpleServiceProtocol {
+  func fetchCheckpoint(
+    request: Wire.FetchCheckpointRequest, response: RPCWriter<Wire.FetchCheckpointResponse>,
+    context: ServerContext
+  ) async throws {
+    throw NodeError(.unimplemented, "this leader has no checkpoints")
+  }
+
   func fetchState(
     request: Wire.FetchStateRequest, response: RPCWriter<Wire.FetchStateResponse>,
     context: ServerContext
@@ -209,6 +216,13 @@ private final class FaultyLeader: Cadastre_V1_Replication.SimpleServiceProtocol 
   }
 
   func mend() { isMended.store(true, ordering: .sequentiallyConsistent) }
+
+  func fetchCheckpoint(
+    request: Wire.FetchCheckpointRequest, response: RPCWriter<Wire.FetchCheckpointResponse>,
+    context: ServerContext
+  ) async throws {
+    throw NodeError(.unimplemented, "this leader has no checkpoints")
+  }
 
   func fetchState(
     request: Wire.FetchStateRequest, response: RPCWriter<Wire.FetchStateResponse>,

@@ -112,6 +112,13 @@ private final class SendingLeader: Cadastre_V1_Replication.SimpleServiceProtocol
 
   init(_ entries: [EncodedEntry]) { self.entries = entries }
 
+  func fetchCheckpoint(
+    request: Wire.FetchCheckpointRequest, response: RPCWriter<Wire.FetchCheckpointResponse>,
+    context: ServerContext
+  ) async throws {
+    throw NodeError(.unimplemented, "this leader has no checkpoints")
+  }
+
   func fetchState(
     request: Wire.FetchStateRequest, response: RPCWriter<Wire.FetchStateResponse>,
     context: ServerContext

@@ -294,6 +294,34 @@ import Testing
     #expect(try Verifier(log).verify().entryCount == accepted + 2)
   }
 
+  @Test func aDiskThatIsTooFullForACheckpointStopsNothing() throws {
+    let folder = TemporaryFolder()
+    let process = Process()
+    process.executableURL = CrashTests.program
+    process.arguments = ["limited-checkpoint", folder.path]
+    let output = Pipe()
+    process.standardOutput = output
+    try process.run()
+    let data = try output.fileHandleForReading.readToEnd() ?? Data()
+    process.waitUntilExit()
+    #expect(process.terminationStatus == 0)
+    let lines = String(decoding: data, as: UTF8.self).split(separator: "\n")
+    #expect(lines == ["full true true", "appended 3", "made true true"])
+    let whole: CatalogState
+    do {
+      let log = try #require(try reader(of: folder.path))
+      whole = try Replayer(log).replay()
+    }
+    let checkpoints = try #require(
+      try CheckpointStore.open(
+        folder: folder.path, mode: .readWrite, catalog: CrashPlan.catalog))
+    let roots = try checkpoints.roots()
+    #expect(roots.map(\.version.rawValue) == [1, 3])
+    #expect(try roots.last.map { try checkpoints.load($0) }?.header == whole.header)
+    for root in roots { try checkpoints.dropRoot(root.version) }
+    #expect(try checkpoints.nodeIDs().isEmpty)
+  }
+
   @Test func aReaderFollowsAMapThatAnotherProcessGrows() throws {
     let folder = TemporaryFolder()
     let process = Process()

@@ -1,6 +1,7 @@
 import Catalog
 import Foundation
 import GRPCCore
+import Replay
 import StateMachines
 import SwiftProtobuf
 
@@ -16,7 +17,59 @@ package struct FollowProgress: Hashable, Sendable {
   }
 }
 
+/// A part of a checkpoint on its way.
+package enum CheckpointPart: Sendable {
+  /// The row of the root: always first.
+  case root([UInt8])
+  /// Ascending by id.
+  case nodes([CheckpointStore.Node])
+}
+
 extension NodeClient {
+  /// The nodes of the node's newest checkpoint, or the rest of those of `version` after the node
+  /// `after`: gives `body` the parts, in order.
+  ///
+  /// A checkpoint that breaks off is an error too.
+  package func fetchCheckpoint(
+    of catalog: CatalogID, version: CatalogVersion = .zero, after: UInt64 = 0,
+    _ body: @escaping @Sendable (CheckpointPart) async throws -> Void
+  ) async throws {
+    let request = Wire.FetchCheckpointRequest.with {
+      $0.catalogID = Data(catalog.bytes)
+      $0.version = version.rawValue
+      $0.afterNode = after
+    }
+    try await streaming(address) {
+      try await replication.fetchCheckpoint(request, options: options(nil)) { response in
+        var count: UInt64 = 0
+        for try await message in response.messages {
+          switch message.kind {
+          case .start(let start):
+            let found = try fixed("catalog_id", start.catalogID, as: CatalogID.self)
+            guard found == catalog else {
+              throw StoreError.otherCatalog(expected: catalog, found: found)
+            }
+            try await body(.root(Array(start.root)))
+          case .nodes(let message):
+            count += UInt64(message.nodes.count)
+            try await body(
+              .nodes(
+                message.nodes.map { CheckpointStore.Node(id: $0.id, bytes: Array($0.data)) }))
+          case .end(let end):
+            guard end.nodeCount == count else {
+              throw MalformedMessage(
+                "the checkpoint has \(count) nodes, its end speaks of \(end.nodeCount)")
+            }
+            return
+          case nil:
+            break
+          }
+        }
+        throw NodeError(.unavailable, "the checkpoint broke off after \(count) nodes")
+      }
+    }
+  }
+
   /// The node's whole state, at one position. It must be of `catalog`; nil takes any. `progress` is
   /// told how many routes have come.
   ///

@@ -20,6 +20,19 @@ package enum Cadastre_V1_Replication: Sendable {
     package static let descriptor = GRPCCore.ServiceDescriptor(fullyQualifiedService: "cadastre.v1.Replication")
     /// Namespace for method metadata.
     package enum Method: Sendable {
+        /// Namespace for "FetchCheckpoint" metadata.
+        package enum FetchCheckpoint: Sendable {
+            /// Request type for "FetchCheckpoint".
+            package typealias Input = Cadastre_V1_FetchCheckpointRequest
+            /// Response type for "FetchCheckpoint".
+            package typealias Output = Cadastre_V1_FetchCheckpointResponse
+            /// Descriptor for "FetchCheckpoint".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "cadastre.v1.Replication"),
+                method: "FetchCheckpoint",
+                type: .serverStreaming
+            )
+        }
         /// Namespace for "FetchState" metadata.
         package enum FetchState: Sendable {
             /// Request type for "FetchState".
@@ -48,6 +61,7 @@ package enum Cadastre_V1_Replication: Sendable {
         }
         /// Descriptors for all methods in the "cadastre.v1.Replication" service.
         package static let descriptors: [GRPCCore.MethodDescriptor] = [
+            FetchCheckpoint.descriptor,
             FetchState.descriptor,
             Follow.descriptor
         ]
@@ -81,11 +95,30 @@ extension Cadastre_V1_Replication {
     /// > How a learner keeps a log of its own in step with its leader's. Entries travel as the bytes that
     /// > FORMAT.md describes; the learner checks the hash chain and the digest of each.
     package protocol StreamingServiceProtocol: GRPCCore.RegistrableRPCService {
+        /// Handle the "FetchCheckpoint" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The newest checkpoint, to start from: its root, then the nodes that the root can see. A learner
+        /// > that was cut off asks for the same one and names the last node that it has.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Cadastre_V1_FetchCheckpointRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Cadastre_V1_FetchCheckpointResponse` messages.
+        func fetchCheckpoint(
+            request: GRPCCore.StreamingServerRequest<Cadastre_V1_FetchCheckpointRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_FetchCheckpointResponse>
+
         /// Handle the "FetchState" method.
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > The whole state at one position, to start from.
+        /// > The whole state at one position, for nodes that have no checkpoints.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Cadastre_V1_FetchStateRequest` messages.
@@ -132,11 +165,30 @@ extension Cadastre_V1_Replication {
     /// > How a learner keeps a log of its own in step with its leader's. Entries travel as the bytes that
     /// > FORMAT.md describes; the learner checks the hash chain and the digest of each.
     package protocol ServiceProtocol: Cadastre_V1_Replication.StreamingServiceProtocol {
+        /// Handle the "FetchCheckpoint" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The newest checkpoint, to start from: its root, then the nodes that the root can see. A learner
+        /// > that was cut off asks for the same one and names the last node that it has.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Cadastre_V1_FetchCheckpointRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Cadastre_V1_FetchCheckpointResponse` messages.
+        func fetchCheckpoint(
+            request: GRPCCore.ServerRequest<Cadastre_V1_FetchCheckpointRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_FetchCheckpointResponse>
+
         /// Handle the "FetchState" method.
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > The whole state at one position, to start from.
+        /// > The whole state at one position, for nodes that have no checkpoints.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Cadastre_V1_FetchStateRequest` message.
@@ -181,11 +233,31 @@ extension Cadastre_V1_Replication {
     /// > How a learner keeps a log of its own in step with its leader's. Entries travel as the bytes that
     /// > FORMAT.md describes; the learner checks the hash chain and the digest of each.
     package protocol SimpleServiceProtocol: Cadastre_V1_Replication.ServiceProtocol {
+        /// Handle the "FetchCheckpoint" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The newest checkpoint, to start from: its root, then the nodes that the root can see. A learner
+        /// > that was cut off asks for the same one and names the last node that it has.
+        ///
+        /// - Parameters:
+        ///   - request: A `Cadastre_V1_FetchCheckpointRequest` message.
+        ///   - response: A response stream of `Cadastre_V1_FetchCheckpointResponse` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        func fetchCheckpoint(
+            request: Cadastre_V1_FetchCheckpointRequest,
+            response: GRPCCore.RPCWriter<Cadastre_V1_FetchCheckpointResponse>,
+            context: GRPCCore.ServerContext
+        ) async throws
+
         /// Handle the "FetchState" method.
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > The whole state at one position, to start from.
+        /// > The whole state at one position, for nodes that have no checkpoints.
         ///
         /// - Parameters:
         ///   - request: A `Cadastre_V1_FetchStateRequest` message.
@@ -227,6 +299,17 @@ extension Cadastre_V1_Replication {
 extension Cadastre_V1_Replication.StreamingServiceProtocol {
     package func registerMethods<Transport>(with router: inout GRPCCore.RPCRouter<Transport>) where Transport: GRPCCore.ServerTransport {
         router.registerHandler(
+            forMethod: Cadastre_V1_Replication.Method.FetchCheckpoint.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Cadastre_V1_FetchCheckpointRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Cadastre_V1_FetchCheckpointResponse>(),
+            handler: { request, context in
+                try await self.fetchCheckpoint(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
             forMethod: Cadastre_V1_Replication.Method.FetchState.descriptor,
             deserializer: GRPCProtobuf.ProtobufDeserializer<Cadastre_V1_FetchStateRequest>(),
             serializer: GRPCProtobuf.ProtobufSerializer<Cadastre_V1_FetchStateResponse>(),
@@ -254,6 +337,17 @@ extension Cadastre_V1_Replication.StreamingServiceProtocol {
 // Default implementation of streaming methods from 'StreamingServiceProtocol'.
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension Cadastre_V1_Replication.ServiceProtocol {
+    package func fetchCheckpoint(
+        request: GRPCCore.StreamingServerRequest<Cadastre_V1_FetchCheckpointRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_FetchCheckpointResponse> {
+        let response = try await self.fetchCheckpoint(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return response
+    }
+
     package func fetchState(
         request: GRPCCore.StreamingServerRequest<Cadastre_V1_FetchStateRequest>,
         context: GRPCCore.ServerContext
@@ -269,6 +363,23 @@ extension Cadastre_V1_Replication.ServiceProtocol {
 // Default implementation of methods from 'ServiceProtocol'.
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension Cadastre_V1_Replication.SimpleServiceProtocol {
+    package func fetchCheckpoint(
+        request: GRPCCore.ServerRequest<Cadastre_V1_FetchCheckpointRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_FetchCheckpointResponse> {
+        return GRPCCore.StreamingServerResponse<Cadastre_V1_FetchCheckpointResponse>(
+            metadata: [:],
+            producer: { writer in
+                try await self.fetchCheckpoint(
+                    request: request.message,
+                    response: writer,
+                    context: context
+                )
+                return [:]
+            }
+        )
+    }
+
     package func fetchState(
         request: GRPCCore.ServerRequest<Cadastre_V1_FetchStateRequest>,
         context: GRPCCore.ServerContext
@@ -318,11 +429,35 @@ extension Cadastre_V1_Replication {
     /// > How a learner keeps a log of its own in step with its leader's. Entries travel as the bytes that
     /// > FORMAT.md describes; the learner checks the hash chain and the digest of each.
     package protocol ClientProtocol: Sendable {
+        /// Call the "FetchCheckpoint" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The newest checkpoint, to start from: its root, then the nodes that the root can see. A learner
+        /// > that was cut off asks for the same one and names the last node that it has.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Cadastre_V1_FetchCheckpointRequest` message.
+        ///   - serializer: A serializer for `Cadastre_V1_FetchCheckpointRequest` messages.
+        ///   - deserializer: A deserializer for `Cadastre_V1_FetchCheckpointResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func fetchCheckpoint<Result>(
+            request: GRPCCore.ClientRequest<Cadastre_V1_FetchCheckpointRequest>,
+            serializer: some GRPCCore.MessageSerializer<Cadastre_V1_FetchCheckpointRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Cadastre_V1_FetchCheckpointResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Cadastre_V1_FetchCheckpointResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
         /// Call the "FetchState" method.
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > The whole state at one position, to start from.
+        /// > The whole state at one position, for nodes that have no checkpoints.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Cadastre_V1_FetchStateRequest` message.
@@ -387,11 +522,44 @@ extension Cadastre_V1_Replication {
             self.client = client
         }
 
+        /// Call the "FetchCheckpoint" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The newest checkpoint, to start from: its root, then the nodes that the root can see. A learner
+        /// > that was cut off asks for the same one and names the last node that it has.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Cadastre_V1_FetchCheckpointRequest` message.
+        ///   - serializer: A serializer for `Cadastre_V1_FetchCheckpointRequest` messages.
+        ///   - deserializer: A deserializer for `Cadastre_V1_FetchCheckpointResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func fetchCheckpoint<Result>(
+            request: GRPCCore.ClientRequest<Cadastre_V1_FetchCheckpointRequest>,
+            serializer: some GRPCCore.MessageSerializer<Cadastre_V1_FetchCheckpointRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Cadastre_V1_FetchCheckpointResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Cadastre_V1_FetchCheckpointResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.serverStreaming(
+                request: request,
+                descriptor: Cadastre_V1_Replication.Method.FetchCheckpoint.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
         /// Call the "FetchState" method.
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > The whole state at one position, to start from.
+        /// > The whole state at one position, for nodes that have no checkpoints.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Cadastre_V1_FetchStateRequest` message.
@@ -457,11 +625,39 @@ extension Cadastre_V1_Replication {
 // Helpers providing default arguments to 'ClientProtocol' methods.
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension Cadastre_V1_Replication.ClientProtocol {
+    /// Call the "FetchCheckpoint" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The newest checkpoint, to start from: its root, then the nodes that the root can see. A learner
+    /// > that was cut off asks for the same one and names the last node that it has.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Cadastre_V1_FetchCheckpointRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func fetchCheckpoint<Result>(
+        request: GRPCCore.ClientRequest<Cadastre_V1_FetchCheckpointRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Cadastre_V1_FetchCheckpointResponse>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        try await self.fetchCheckpoint(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Cadastre_V1_FetchCheckpointRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Cadastre_V1_FetchCheckpointResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
     /// Call the "FetchState" method.
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > The whole state at one position, to start from.
+    /// > The whole state at one position, for nodes that have no checkpoints.
     ///
     /// - Parameters:
     ///   - request: A request containing a single `Cadastre_V1_FetchStateRequest` message.
@@ -516,11 +712,43 @@ extension Cadastre_V1_Replication.ClientProtocol {
 // Helpers providing sugared APIs for 'ClientProtocol' methods.
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension Cadastre_V1_Replication.ClientProtocol {
+    /// Call the "FetchCheckpoint" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The newest checkpoint, to start from: its root, then the nodes that the root can see. A learner
+    /// > that was cut off asks for the same one and names the last node that it has.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func fetchCheckpoint<Result>(
+        _ message: Cadastre_V1_FetchCheckpointRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Cadastre_V1_FetchCheckpointResponse>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Cadastre_V1_FetchCheckpointRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.fetchCheckpoint(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
     /// Call the "FetchState" method.
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > The whole state at one position, to start from.
+    /// > The whole state at one position, for nodes that have no checkpoints.
     ///
     /// - Parameters:
     ///   - message: request message to send.

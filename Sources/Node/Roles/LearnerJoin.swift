@@ -37,6 +37,10 @@ struct LearnerJoin: Sendable {
         return try await unless(stop) { try await join() }
       } catch let error as NodeError {
         failure = error
+      } catch StoreError.checkpointDamaged(let version, let what) {
+        // It was removed, and is asked for again.
+        failure = NodeError(
+          .dataLoss, "the leader's checkpoint of version \(version) is not whole: \(what)")
       }
       if stop.isClosed { return false }
       let pause = backoff.next(using: &generator)
@@ -51,19 +55,16 @@ struct LearnerJoin: Sendable {
     let status = try await leader.client.status(deadline: options.silenceLimit)
     var state: CatalogState?
     if status.firstPosition > LogPosition(1) {
-      let (header, routes) = try await leader.fetchState(
-        of: status.catalog, silenceLimit: options.silenceLimit)
-      do {
-        state = try CatalogState(restoring: header, routes: routes)
-      } catch {
-        throw NodeError(.dataLoss, "the leader's state contradicts itself: \(error)")
-      }
+      let fetch = CheckpointFetch(
+        leader: leader, folder: folder, options: options, logger: logger)
+      state = try await fetch.state(of: status.catalog)
     }
     let (folder, catalog, base) = (folder, status.catalog, state)
     try await NIOThreadPool.singleton.runIfActive {
       let log = try EventLog.create(folder: folder, catalog: catalog)
       defer { log.releaseForWriting() }
       if let base { try log.install(base: base) }
+      CheckpointIntake.remove(in: folder)
     }
     logger.info(
       "made a log for catalog \(catalog)",

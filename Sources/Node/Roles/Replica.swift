@@ -177,15 +177,17 @@ package final class Replica: Sendable {
   /// - Returns: false when that failed.
   private func install() async -> Bool {
     do {
-      let (header, routes) = try await leader.fetchState(
-        of: core.store.catalog, silenceLimit: options.silenceLimit)
-      guard header.position > core.store.current.appliedThrough else {
+      let fetch = CheckpointFetch(
+        leader: leader, folder: core.store.folder, options: options, logger: core.logger)
+      let state = try await fetch.state(of: core.store.catalog)
+      guard state.appliedThrough > core.store.current.appliedThrough else {
+        CheckpointIntake.remove(in: core.store.folder)
         throw NodeError(
           .failedPrecondition,
-          "the leader's state at entry \(header.position) is older than what is here")
+          "the leader's state at entry \(state.appliedThrough) is older than what is here")
       }
-      let state = try CatalogState(restoring: header, routes: routes)
       try await core.store.install(state)
+      CheckpointIntake.remove(in: core.store.folder)
       core.beginEra()
       core.published()
       core.logger.notice(

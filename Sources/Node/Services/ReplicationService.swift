@@ -2,6 +2,7 @@ import Catalog
 import Foundation
 import GRPCCore
 import Logging
+import NIOPosix
 import Replay
 import StateMachines
 import SwiftProtobuf
@@ -13,6 +14,59 @@ package struct ReplicationService: Cadastre_V1_Replication.SimpleServiceProtocol
   private let core: NodeCore
 
   package init(_ core: NodeCore) { self.core = core }
+
+  package func fetchCheckpoint(
+    request: Wire.FetchCheckpointRequest, response: RPCWriter<Wire.FetchCheckpointResponse>,
+    context: ServerContext
+  ) async throws {
+    try await withTaskExecutorPreference(globalConcurrentExecutor) {
+      try check(request.catalogID, against: core.store.current)
+      // A checkpoint that has to be made takes a while.
+      let store = core.store
+      let (checkpoints, root) = try await NIOThreadPool.singleton.runIfActive {
+        do {
+          return try store.checkpointToSend(of: CatalogVersion(request.version))
+        } catch let error as StoreError {
+          throw NodeError(
+            .failedPrecondition, reason: "no_checkpoint",
+            "this node has no checkpoint to send: \(error.problem)",
+            remedy: "fetch its state, or follow its entries")
+        }
+      }
+      core.logger.info(
+        "sending a checkpoint",
+        metadata: [
+          "catalog_version": "\(root.version)", "position": "\(root.position)",
+          "peer": "\(context.remotePeer)",
+        ])
+      try await response.write(
+        .with {
+          $0.start.catalogID = Data(store.catalog.bytes)
+          $0.start.root = Data(root.bytes)
+        })
+      let hidden = try checkpoints.hiddenNodes(from: root)
+      var last = root.version.rawValue == request.version ? request.afterNode : 0
+      var count: UInt64 = 0
+      while true {
+        let nodes = try checkpoints.nodes(
+          of: root, after: last, without: hidden, maxBytes: core.limits.messageByteCount)
+        guard let newest = nodes.last else { break }
+        last = newest.id
+        count += UInt64(nodes.count)
+        try await response.write(
+          .with {
+            $0.nodes.nodes = nodes.map { node in
+              .with {
+                $0.id = node.id
+                $0.data = Data(node.bytes)
+              }
+            }
+          })
+        if core.changes.isClosed { throw Self.shuttingDown }
+      }
+      try await response.write(.with { $0.end.nodeCount = count })
+    }
+  }
 
   package func fetchState(
     request: Wire.FetchStateRequest, response: RPCWriter<Wire.FetchStateResponse>,

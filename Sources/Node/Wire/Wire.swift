@@ -33,6 +33,8 @@ package enum Wire {
   package typealias WatchResponse = Cadastre_V1_WatchResponse
   package typealias VersionDelta = Cadastre_V1_VersionDelta
 
+  package typealias FetchCheckpointRequest = Cadastre_V1_FetchCheckpointRequest
+  package typealias FetchCheckpointResponse = Cadastre_V1_FetchCheckpointResponse
   package typealias FetchStateRequest = Cadastre_V1_FetchStateRequest
   package typealias FetchStateResponse = Cadastre_V1_FetchStateResponse
   package typealias StateHeader = Cadastre_V1_StateHeader

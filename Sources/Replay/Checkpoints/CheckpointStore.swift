@@ -91,6 +91,21 @@ package final class CheckpointStore: Sendable {
     return try open(folder: folder, mode: .readWrite, catalog: catalog, options: options)
   }
 
+  /// The environment of a checkpoint that is being received; see ``CheckpointIntake``.
+  static func incoming(
+    folder: String, catalog: CatalogID
+  ) throws(StoreError) -> CheckpointStore {
+    let folder = folder + "/" + CheckpointIntake.folderName
+    try Folder.make(folder)
+    let lease = try EnvironmentRegistry.lease(
+      folder: folder, mode: .readWrite, sizes: LMDB.MapSize(LogOptions()))
+    if let (tables, found) = try CheckpointTables.open(lease.environment) {
+      return try CheckpointStore(folder, .readWrite, lease, tables, of: catalog, found: found)
+    }
+    let tables = try CheckpointTables.create(lease.environment, catalog: catalog)
+    return try CheckpointStore(folder, .readWrite, lease, tables, of: catalog, found: catalog)
+  }
+
   private init(
     _ folder: String, _ mode: LogMode, _ lease: EnvironmentRegistry.Lease,
     _ tables: CheckpointTables, of catalog: CatalogID, found: CatalogID
@@ -128,6 +143,19 @@ extension CheckpointStore {
   /// The newest root at or before a version; nil when there is none. O(*n*) in their number.
   package func root(atOrBefore version: CatalogVersion) throws(StoreError) -> CheckpointRoot? {
     try roots().last { $0.version <= version }
+  }
+
+  /// The bytes of the nodes that were written for a root and are there still. O(*m*) for *m* nodes.
+  package func writtenByteCount(of root: CheckpointRoot) throws(StoreError) -> Int {
+    try environment.read { transaction throws(StoreError) in
+      var count = 0
+      try transaction.scan(tables.nodes, from: root.nodes.lowerBound) { (key, bytes) in
+        guard let id = UInt64(key: key), id < root.nodes.upperBound else { return false }
+        count += bytes.count
+        return true
+      }
+      return count
+    }
   }
 
   /// A root's place among the rows; the root itself is nil when its row is damaged.

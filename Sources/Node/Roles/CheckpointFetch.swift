@@ -1,0 +1,71 @@
+import Catalog
+import Foundation
+import GRPCCore
+import Logging
+import NIOPosix
+import Replay
+import StateMachines
+
+/// Gets a state to start from of the leader: the nodes of its newest checkpoint, which are kept as
+/// they come, so that a fetch that was cut off goes on where it stopped.
+struct CheckpointFetch: Sendable {
+  let leader: LeaderLink
+  /// The folder of the learner's log, which need not be there yet.
+  let folder: String
+  let options: FollowOptions
+  let logger: Logger
+
+  /// The leader's state, all of it proven. What was received stays until ``CheckpointIntake/remove(in:)``.
+  func state(of catalog: CatalogID) async throws -> CatalogState {
+    do {
+      return try await checkpoint(of: catalog)
+    } catch let error as NodeError
+      where error.code == .unimplemented || error.reason == "no_checkpoint"
+    {
+      logger.notice(
+        "the leader has no checkpoint: fetching its state", metadata: ["reason": "\(error)"])
+      let (header, routes) = try await leader.fetchState(
+        of: catalog, silenceLimit: options.silenceLimit)
+      do {
+        return try CatalogState(restoring: header, routes: routes)
+      } catch {
+        throw NodeError(.dataLoss, "the leader's state contradicts itself: \(error)")
+      }
+    }
+  }
+
+  private func checkpoint(of catalog: CatalogID) async throws -> CatalogState {
+    let folder = folder
+    let intake = try await NIOThreadPool.singleton.runIfActive {
+      try CheckpointIntake(folder: folder, catalog: catalog)
+    }
+    let progress = try intake.progress()
+    if let progress {
+      logger.info(
+        "going on with a checkpoint",
+        metadata: [
+          "catalog_version": "\(progress.root.version)", "node": "\(progress.lastNode)",
+        ])
+    }
+    let (client, address) = (leader.client, leader.address)
+    try await whileHeard(every: options.silenceLimit) { heard in
+      try await client.fetchCheckpoint(
+        of: catalog, version: progress?.root.version ?? .zero, after: progress?.lastNode ?? 0
+      ) { part in
+        heard()
+        try await NIOThreadPool.singleton.runIfActive {
+          switch part {
+          case .root(let row): try intake.begin(row)
+          case .nodes(let nodes): try intake.add(nodes)
+          }
+        }
+      }
+    } orThrow: {
+      leader.replace(client)
+      return NodeError(
+        .unavailable,
+        "nothing more of its checkpoint was heard of \(address) for \(options.silenceLimit)")
+    }
+    return try await NIOThreadPool.singleton.runIfActive { try intake.finish() }
+  }
+}
