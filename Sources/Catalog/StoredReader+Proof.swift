@@ -9,7 +9,7 @@ extension StoredReader {
   func proveAll(nextRouteID: RouteID) throws(StoredReadError) -> StateDigest {
     var digest = StateDigest.zero
     var places: [RoutePlace] = []
-    places.reserveCapacity(min(count, 1 << 24))
+    places.reserveCapacity(min(count, 1 << 20))
     var cursor = Cursor(self, .byStart)
     try cursor.seekToFirst()
     var start = cursor.entry?.key.bytes
