@@ -132,6 +132,22 @@ final class KnownCheckpoints: Sendable {
   }
 }
 
+/// The checkpoints beside a log that somebody else may begin to make.
+final class FoundCheckpoints: Sendable {
+  private let log: EventLog
+  private let found = Mutex<CheckpointStore?>(nil)
+
+  init(_ log: EventLog) { self.log = log }
+
+  /// Looks for them until they are there. Such that cannot be opened are done without.
+  var store: CheckpointStore? {
+    found.withLock { found in
+      if found == nil { found = CheckpointStore.forReading(log) { _ in } }
+      return found
+    }
+  }
+}
+
 extension AuditReader {
   /// How many entries after a checkpoint are held in memory at most. There are so many only where
   /// checkpoints are seldom made.

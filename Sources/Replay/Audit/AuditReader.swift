@@ -19,19 +19,28 @@ package struct AuditReader: Sendable {
   /// Told how far the replay has come where there are no checkpoints.
   package var onProgress: (@Sendable (ReplayProgress) -> Void)?
 
+  /// - Parameters:
+  ///   - log: The log to read.
+  ///   - checkpoints: The checkpoints beside it, once there are any; nil looks for them in its folder.
+  ///   - live: What a node has in memory anyway; nil at a folder.
   package init(
-    _ log: EventLog, checkpoints: @escaping @Sendable () -> CheckpointStore? = { nil },
+    _ log: EventLog, checkpoints: (@Sendable () -> CheckpointStore?)? = nil,
     live: LiveCatalog? = nil
   ) {
     self.init(log, checkpoints: checkpoints, live: live, replayInterval: 1024)
   }
 
   init(
-    _ log: EventLog, checkpoints: @escaping @Sendable () -> CheckpointStore? = { nil },
+    _ log: EventLog, checkpoints: (@Sendable () -> CheckpointStore?)? = nil,
     live: LiveCatalog? = nil, replayInterval: UInt64
   ) {
     self.log = log
-    self.checkpoints = checkpoints
+    if let checkpoints {
+      self.checkpoints = checkpoints
+    } else {
+      let found = FoundCheckpoints(log)
+      self.checkpoints = { found.store }
+    }
     self.live = live
     caches = AuditCaches(replayInterval: replayInterval)
   }
