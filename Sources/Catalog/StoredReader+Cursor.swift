@@ -39,10 +39,12 @@ extension StoredReader {
     }
 
     /// Goes to the last entry whose key is at or before `key`. Reads no node where the key belongs
-    /// into the leaf that the cursor is in.
+    /// into the leaf that the cursor is in, and few where it belongs near it.
     mutating func seek(atOrBefore key: StoredKey) throws(StoredReadError) {
-      if let leaf = path.last, leaf.place.contains(key) {
-        path[path.count - 1].position = leaf.node.countOfKeys(atOrBefore: key)
+      while let step = path.last, !step.place.contains(key) { path.removeLast() }
+      if let step = path.last {
+        path[path.count - 1].position = step.node.countOfKeys(atOrBefore: key)
+        try descendFurther { $0.countOfKeys(atOrBefore: key) }
       } else {
         try descend { $0.countOfKeys(atOrBefore: key) }
       }

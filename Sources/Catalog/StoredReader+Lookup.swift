@@ -23,6 +23,43 @@ extension StoredReader {
     }
   }
 
+  /// Those of the routes with these ids, which ascend, that there are, in key order. Nodes that
+  /// several of them lie in are read once.
+  func routes(withIDs ids: [RouteID]) throws(StoredReadError) -> [Route] {
+    var starts: [(key: [UInt8], id: RouteID)] = []
+    starts.reserveCapacity(ids.count)
+    var byID = Cursor(self, .byID)
+    for id in ids {
+      let key = withUnsafeBytes(of: id.rawValue.bigEndian, Array.init)
+      try key.withUnsafeBufferPointer { bytes throws(StoredReadError) in
+        let key = StoredKey(UnsafeRawBufferPointer(bytes))
+        try byID.seek(atOrBefore: key)
+        guard let entry = byID.entry, entry.key.compare(key) == 0 else { return }
+        starts.append((Array(entry.payload), id))
+      }
+    }
+    starts.sort { $0.key.lexicographicallyPrecedes($1.key) }
+    var routes: [Route] = []
+    routes.reserveCapacity(starts.count)
+    var byStart = Cursor(self, .byStart)
+    for (key, id) in starts {
+      try key.withUnsafeBufferPointer { bytes throws(StoredReadError) in
+        try byStart.seek(atOrBefore: StoredKey(UnsafeRawBufferPointer(bytes)))
+        guard let entry = byStart.entry else {
+          throw .damaged(StoredNodeError(.treesDisagree(position: 0), node: 0))
+        }
+        try byStart.moveToNext()
+        let route = try route(entry, next: byStart.entry)
+        guard route.id == id else {
+          throw .damaged(
+            StoredNodeError(.treesDisagree(position: entry.position), node: entry.node.id))
+        }
+        routes.append(route)
+      }
+    }
+    return routes
+  }
+
   /// The ids of the routes of `group` above `id`, ascending, at most `limit`.
   /// Reads O(log *n*) nodes, and those that hold what is returned.
   func routeIDs(

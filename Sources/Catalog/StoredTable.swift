@@ -68,6 +68,12 @@ extension StoredTable {
     try reading { reader throws(StoredReadError) in try reader.route(id: id) }
   }
 
+  /// Those of the routes with these ids, which ascend, that there are, in key order. Reads the nodes
+  /// that they lie in once, and O(log *n*) nodes for the first.
+  package func routes(withIDs ids: [RouteID]) throws(Failure) -> [Route] {
+    try reading { reader throws(StoredReadError) in try reader.routes(withIDs: ids) }
+  }
+
   /// The ids of the routes of `group` above `id`, ascending, at most `limit`.
   /// Reads O(log *n*) nodes, and those that hold what is returned.
   package func routeIDs(

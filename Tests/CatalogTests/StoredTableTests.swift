@@ -43,6 +43,11 @@ import Testing
     }
     let id = RouteID(UInt64(random.below(Int(table.nextRouteID.rawValue) + 2)))
     #expect(try stored.route(id: id) == table.route(id: id), context)
+    let rarity = 1 + random.below(5)
+    let ids = (0..<table.nextRouteID.rawValue + 2).filter { _ in random.oneIn(rarity) }
+      .map { RouteID($0) }
+    let found = ids.compactMap { table.route(id: $0) }.sorted { $0.span.lower < $1.span.lower }
+    #expect(try stored.routes(withIDs: ids) == found, context)
     let limit = random.below(6)
     let after = random.oneIn(3) ? nil : RouteID(UInt64(random.below(60)))
     for group in [GroupID(UInt64(random.below(7))), GroupID(.max)] {
@@ -128,6 +133,7 @@ import Testing
     ) { _ throws(StoredNodeError) in nil }
     #expect(try empty.route(containing: .least) == nil)
     #expect(try empty.route(id: RouteID(1)) == nil)
+    #expect(try empty.routes(withIDs: [RouteID(1)]).isEmpty)
     #expect(try empty.routeIDs(of: GroupID(1)).isEmpty)
     #expect(try empty.routes(overlapping: .all).isEmpty)
     #expect(try empty.changedRoutes(since: empty).isEmpty)

@@ -69,17 +69,17 @@ struct AuditCall: Sendable {
     return try await step { try $0.resolve(asOf) }
   }
 
-  /// Hands out the pages of a cursor in pieces of about the size of a message, at most `limit`
+  /// Hands out the pages of a cursor, of at most `pageCount` elements each, in pieces of about the size of a message, at most `limit`
   /// elements; returns the cursor as it is at the end, or nil when there may be more.
   func send<Cursor: Sendable, Element: Sendable>(
-    pagesOf cursor: Cursor, limit: UInt64, size: (Element) -> Int,
+    pagesOf cursor: Cursor, of pageCount: Int = 1024, limit: UInt64, size: (Element) -> Int,
     _ next: @escaping @Sendable (inout Cursor, Int) throws -> [Element]?,
     _ write: ([Element]) async throws -> Void
   ) async throws -> Cursor? {
     var cursor = cursor
     var left = limit == 0 ? Int.max : Int(clamping: limit)
     while left > 0 {
-      let (current, count) = (cursor, min(left, Self.pageCount))
+      let (current, count) = (cursor, min(left, pageCount))
       let (moved, page) = try await step { _ in
         var cursor = current
         let page = try next(&cursor, count)
@@ -92,9 +92,6 @@ struct AuditCall: Sendable {
     }
     return nil
   }
-
-  /// How many routes or changes are looked up in one step.
-  private static let pageCount = 1024
 
   private func send<Element>(
     _ page: ArraySlice<Element>, size: (Element) -> Int,

@@ -76,7 +76,9 @@ package struct AuditService: Cadastre_V1_Audit.ServiceProtocol {
         })
       let diff = try await call.step { try $0.diff(from: from, to: to) }
       let isWanted = !message.onlySummary
-      let end = try await call.send(pagesOf: diff, limit: 0, size: \.approximateSize) {
+      let end = try await call.send(
+        pagesOf: diff, of: AuditDiff.pageCount, limit: 0, size: \.approximateSize
+      ) {
         try $0.next(limit: $1).map { isWanted ? $0.map(Wire.AuditRouteChange.init) : [] }
       } _: { changes in
         try await writer.write(.with { $0.changes = changes })

@@ -25,12 +25,7 @@ struct RoutesInCheckpoint: RouteSource {
 
   func routes(withIDs ids: Set<RouteID>) throws(StoreError) -> [Route] {
     try read { table throws(StoreError) in
-      // In their order, neighbours are read together.
-      var routes: [Route] = []
-      for id in ids.sorted() {
-        if let route = try table.route(id: id) { routes.append(route) }
-      }
-      return routes
+      try table.routes(withIDs: ids.sorted())
     } else: { view throws(AuditError) in
       try view.routes(withIDs: ids)
     }

@@ -76,6 +76,9 @@ extension Set<RouteID> {
 
 /// The routes that differ between two versions, by id, page by page, with their sums.
 package struct AuditDiff: Sendable {
+  /// How many routes are looked up together, where nobody says: so many that they share nodes.
+  package static let pageCount = 16_384
+
   /// The sums of the pages so far.
   package private(set) var summary = DiffSummary()
   private let from: AuditView
@@ -88,7 +91,8 @@ package struct AuditDiff: Sendable {
   }
 
   /// The next routes that differ, at most `limit`; nil after the last. A page may be empty.
-  package mutating func next(limit: Int = 4096) throws(AuditError) -> [ChangedRoute]? {
+  package mutating func next(limit: Int = AuditDiff.pageCount) throws(AuditError) -> [ChangedRoute]?
+  {
     guard !rest.isEmpty else { return nil }
     let page = rest.prefix(max(1, limit))
     rest = rest.dropFirst(page.count)
