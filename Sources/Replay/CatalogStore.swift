@@ -15,8 +15,8 @@ package final class CatalogStore: Sendable {
   package let checkpointWarnings: [StoreError]
   let log: EventLog
   let writer: StoreWriter
-  /// What goes on beside commands, one at a time.
-  let upkeep = Monitor(())
+  /// What goes on beside commands, one at a time, and not once the store is closed: true then.
+  let upkeep = Monitor(false)
   private let thread: WorkerThread
 
   /// Opens the log of `folder` for writing and replays it into memory.
@@ -128,6 +128,8 @@ package final class CatalogStore: Sendable {
       "a completion or a hook cannot wait for its own thread")
     writer.close()
     thread.join()
+    // What is under way may be about to put a file in its place.
+    upkeep.withLock { $0 = true }
     log.releaseForWriting()
   }
 }

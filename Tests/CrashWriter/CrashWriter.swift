@@ -37,6 +37,8 @@ enum CrashWriter {
       try fill(folder)
     case "limited-checkpoint":
       try fillCheckpoints(folder)
+    case "limited-upkeep":
+      try keep(folder)
     case "hold":
       let log = try EventLog.open(folder: folder, mode: .readWrite)
       say("held")
@@ -225,6 +227,49 @@ enum CrashWriter {
     let root = try store.checkpointNow()
     say("made \(root?.version == store.current.version) \(store.checkpointCondition == nil)")
     store.close()
+  }
+
+  /// Makes checkpoints and trims on a file system that takes no more, and then does again.
+  private static func keep(_ folder: String) throws {
+    var options = StoreOptions()
+    options.checkpoints = .onRequest
+    let store = try CatalogStore.create(
+      folder: folder, catalog: CrashPlan.catalog, options: options,
+      wallMilliseconds: { 1_785_312_000_000 })
+    try CrashPlan.submit(CrashPlan.bootstrap, to: store) { _ in }
+    var number: UInt64 = 0
+    func write(_ count: UInt64) throws {
+      for _ in 0..<count {
+        try CrashPlan.submit(
+          CrashPlan.command(seed: 1, thread: 0, number: number), to: store
+        ) { _ in }
+        number += 1
+      }
+    }
+    func refused(_ what: String, at limit: rlim_t, _ body: () throws -> Void) throws {
+      signal(SIGXFSZ, SIG_IGN)
+      var limits = rlimit(rlim_cur: limit, rlim_max: rlim_t.max)
+      let resource = __rlimit_resource_t(RLIMIT_FSIZE.rawValue)
+      guard setrlimit(resource, &limits) == 0 else { throw UsageError() }
+      var isFull = false
+      do { try body() } catch StoreError.diskFull { isFull = true }
+      limits.rlim_cur = rlim_t.max
+      guard setrlimit(resource, &limits) == 0 else { throw UsageError() }
+      say("\(what) \(isFull ? "refused" : "done") \(store.condition == nil)")
+    }
+    try write(300)
+    try refused("first checkpoint", at: 100 << 10) { _ = try store.checkpointNow() }
+    let first = try store.checkpointNow()
+    try write(300)
+    try refused("second checkpoint", at: 40 << 10) { _ = try store.checkpointNow() }
+    let second = try store.checkpointNow()
+    try refused("trim", at: 20 << 10) { _ = try CrashPlan.trim(store) }
+    try write(1)
+    let report = try CrashPlan.trim(store)
+    try write(1)
+    store.close()
+    say(
+      "\(first?.version.rawValue ?? 0) \(second?.version.rawValue ?? 0) \(report.base) \(number)")
   }
 
   private static func openStore(_ folder: String, _ role: StoreRole) throws -> CatalogStore {

@@ -90,6 +90,14 @@ import Testing
     let status = try await cadastre("status", "--log", node.folder, "--json")
     #expect(try status.json["first_position"].number == wouldGo + 1)
     #expect(try status.json["version"].number == 51)
+    // What is gone is refused with the range that is there; what it begins after is there still.
+    let gone = try await cadastre(
+      "audit", "at", "key 1", "--log", node.folder, "--as-of", "\(base - 1)", "--json")
+    #expect(gone.status != 0)
+    #expect(try gone.error["message"].string.contains("\(base)"), "\(gone.errors)")
+    let kept = try await cadastre(
+      "audit", "at", "key 1", "--log", node.folder, "--as-of", "\(base)", "--json")
+    #expect(kept.status == 0, "\(kept.errors)")
     let again = try await cadastre("trim", "--log", node.folder, "--keep-log", "forever")
     #expect(again.output.contains("none gone"), "\(again.output)\(again.errors)")
     let wrong = try await cadastre("trim", "--log", node.folder, "--keep-log", "soon")

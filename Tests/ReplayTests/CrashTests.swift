@@ -13,7 +13,7 @@ import Testing
   static let roundCount = 120
   static let checkpointRoundCount = 24
 
-  private static let program = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath()
+  static let program = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath()
     .deletingLastPathComponent().appending(path: "CrashWriter")
 
   /// Opens a log for reading; nil when there is none yet.

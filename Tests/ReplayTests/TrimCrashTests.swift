@@ -56,6 +56,29 @@ extension CrashTests {
     #expect(markers == markers.sorted() && Set(markers).count == markers.count)
   }
 
+  /// A disk that is full refuses a checkpoint or a trim; the log goes on, and they are made later.
+  @Test func aFullDiskDuringUpkeepIsForgotten() throws {
+    let folder = TemporaryFolder()
+    let process = Process()
+    process.executableURL = CrashTests.program
+    process.arguments = ["limited-upkeep", folder.path]
+    let output = Pipe()
+    process.standardOutput = output
+    try process.run()
+    let data = try output.fileHandleForReading.readToEnd() ?? Data()
+    process.waitUntilExit()
+    #expect(process.terminationStatus == 0)
+    let lines = String(decoding: data, as: UTF8.self).split(separator: "\n").map(String.init)
+    #expect(
+      lines == [
+        "first checkpoint refused true", "second checkpoint refused true", "trim refused true",
+        "301 601 601 602",
+      ])
+    let (summary, base) = try proven(folder.path)
+    #expect(base == CatalogVersion(601))
+    #expect(summary.version == CatalogVersion(603))
+  }
+
   private func proven(
     _ folder: String
   ) throws -> (summary: LogSummary, base: CatalogVersion) {

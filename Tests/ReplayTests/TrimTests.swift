@@ -175,6 +175,19 @@ import Testing
     store.close()
   }
 
+  /// Somebody else may write the folder by then.
+  @Test func aClosedStoreTrimsNothing() async throws {
+    let store = try await filled()
+    let (policy, now) = try policy(after: 45, in: store)
+    store.close()
+    #expect(throws: StoreError.self) {
+      try store.trim(policy, nowMilliseconds: now, signingWith: key)
+    }
+    #expect(throws: StoreError.self) { try store.compactLog() }
+    let log = try EventLog.open(folder: folder.path, mode: .readOnly)
+    #expect(try log.firstPosition() == LogPosition(1))
+  }
+
   @Test func readersAndWritersGoOn() async throws {
     let store = try await filled()
     let isDone = Atomic(false)

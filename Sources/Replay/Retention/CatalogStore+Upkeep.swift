@@ -40,7 +40,8 @@ extension CatalogStore {
     compacting demand: CompactionDemand = .worthwhile,
     signingWith key: () throws(StoreError) -> SigningKey
   ) throws(StoreError) -> TrimReport {
-    try upkeep.withLock { _ throws(StoreError) in
+    try upkeep.withLock { isClosed throws(StoreError) in
+      guard !isClosed else { throw .unusable(reason: "it is closed") }
       if let condition { throw condition }
       guard let checkpoints else { return TrimReport() }
       let trimmer = Trimmer(
@@ -59,7 +60,8 @@ extension CatalogStore {
   /// Gives the free pages of the log back to the disk while it is read and written; see
   /// ``EventLog/compact()``. Blocks.
   package func compactLog() throws(StoreError) -> FileShrinkage {
-    try upkeep.withLock { _ throws(StoreError) in
+    try upkeep.withLock { isClosed throws(StoreError) in
+      guard !isClosed else { throw .unusable(reason: "it is closed") }
       var shrinkage = FileShrinkage(before: 0, after: 0)
       try noting { () throws(StoreError) in shrinkage = try log.compact() }
       return shrinkage
