@@ -19,6 +19,8 @@ package struct StoreOptions: Sendable {
   package var historyCapacity = CatalogHistory.defaultCapacity
   /// When checkpoints are made.
   package var checkpoints = CheckpointPolicy()
+  /// Whether a leader commits to each checkpoint in its log, so that routes can be proven.
+  package var commitsToCheckpoints = true
   /// A commit takes at most this many commands.
   package var maximumBatchCount = 4096
   /// A commit takes no further command once its entries have this many bytes.

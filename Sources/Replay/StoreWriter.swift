@@ -38,6 +38,8 @@ final class StoreWriter: Sendable {
   /// The entry of the leader's that could not be applied, as long as it is the next one.
   private let poison = Mutex<PoisonEntry?>(nil)
   private let condition: Condition
+  /// Why the last commitment was not made; nil when it was.
+  private let commitmentFailure = Mutex<StoreError?>(nil)
 
   private final class Condition: Sendable {
     /// Why nothing is written any more.
@@ -66,6 +68,30 @@ final class StoreWriter: Sendable {
     self.published = published
     self.options = options
     self.wallMilliseconds = wallMilliseconds
+    let keeper = CommitmentKeeper(log)
+    checkpointer.setCommitter { state, checkpoints in
+      self.commit(to: state, in: checkpoints, keeper)
+    }
+  }
+
+  /// Why the last commitment was not made; nil when it was.
+  var commitmentCondition: StoreError? { commitmentFailure.withLock { $0 } }
+
+  /// Commits to a state of which there is a checkpoint: keeps the commitment beside it, and lets a
+  /// leader's log say it. What goes wrong costs proofs, not commands.
+  private func commit(
+    to state: CatalogState, in checkpoints: CheckpointStore, _ keeper: CommitmentKeeper
+  ) {
+    guard options.commitsToCheckpoints else { return }
+    do {
+      let commitment = try keeper.commit(to: state, in: checkpoints)
+      commitmentFailure.withLock { $0 = nil }
+      guard let commitment, options.role == .leader else { return }
+      // A writer that is closing takes no more; the next checkpoint brings the next commitment.
+      _ = enqueue(.note(Note(commitment, of: state.catalog)) { _ in })
+    } catch {
+      commitmentFailure.withLock { $0 = error }
+    }
   }
 
   /// Why the store takes no more writes; nil as long as it does.
@@ -166,7 +192,9 @@ final class StoreWriter: Sendable {
   private func commitCommands(of requests: inout ArraySlice<Request>) {
     var batch = CommandBatch(state: published.current)
     var commands: [(command: Command, completion: Completion)] = []
-    for case .command(let command, let completion) in requests.prefix(options.maximumBatchCount) {
+    for request in requests.prefix(options.maximumBatchCount) {
+      // What stands between commands has its turn there.
+      guard case .command(let command, let completion) = request else { break }
       commands.append((command, completion))
     }
     if let failure = reasonForRefusal {

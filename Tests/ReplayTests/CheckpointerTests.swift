@@ -26,6 +26,8 @@ import Testing
 
   private func options(_ policy: CheckpointPolicy, history: Int = 16) -> StoreOptions {
     var options = StoreOptions()
+    // Entries are counted here.
+    options.commitsToCheckpoints = false
     options.historyCapacity = history
     options.checkpoints = policy
     options.log.initialMapSize = 64 << 10

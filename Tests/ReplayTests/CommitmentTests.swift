@@ -29,24 +29,24 @@ import Testing
     let checkpoints = try #require(
       try CheckpointStore.open(folder: folder.path, mode: .readWrite, catalog: testCatalog))
     let log = try EventLog.open(folder: folder.path, mode: .readOnly)
-    var keeper = CommitmentKeeper(log, checkpoints)
+    var keeper = CommitmentKeeper(log)
     _ = try await store.submit(command(1, oneRoute))
     var made: [CatalogCommitment] = []
     for round in UInt64(0)..<12 {
       for number in 0..<round * 3 {
         _ = try await store.submit(command(round * 100 + number + 2, split("\(round).\(number)")))
       }
-      let commitment = try #require(try keeper.commit(to: store.current))
+      let commitment = try #require(try keeper.commit(to: store.current, in: checkpoints))
       #expect(commitment == (try reference(log, store.current)), "round \(round)")
       made.append(commitment)
       let receipt = try await store.append(Note(commitment, of: testCatalog))
       #expect(receipt.version == commitment.version)
       // Another process, which knows nothing but the tables.
-      if round % 3 == 2 { keeper = CommitmentKeeper(log, checkpoints) }
+      if round % 3 == 2 { keeper = CommitmentKeeper(log) }
     }
     #expect(Set(try checkpoints.commitments().map(\.commitment)) == Set(made))
     // The same again is one.
-    let again = try #require(try keeper.commit(to: store.current))
+    let again = try #require(try keeper.commit(to: store.current, in: checkpoints))
     #expect(again.version == made.last?.version)
     store.close()
 
@@ -54,6 +54,58 @@ import Testing
       Key("5.5"), at: CatalogVersion(100))
     #expect(proof.anchor > .zero)
     #expect(proven.head == (try log.lastPosition()))
+  }
+
+  /// A store by itself: a checkpoint is followed by its commitment, and that by no checkpoint.
+  @Test func checkpointsAreCommittedToOnce() async throws {
+    var options = StoreOptions()
+    options.checkpoints = .onRequest
+    options.checkpoints.versions = 10
+    let store = try CatalogStore.create(
+      folder: folder.path, catalog: testCatalog, options: options, wallMilliseconds: clock.read)
+    _ = try await store.submit(command(1, oneRoute))
+    for number in UInt64(2)...35 {
+      _ = try await store.submit(command(number, split(padded(number))))
+    }
+    let root = try #require(try await store.checkpointNow())
+    #expect(root.version == CatalogVersion(35))
+    let last = try await store.wait { state in state.appliedThrough > root.position }
+    #expect(last.version == CatalogVersion(35))
+    #expect(store.commitmentCondition == nil)
+    #expect(try await store.checkpointNow() == root)
+    let roots = try #require(try store.checkpoints?.roots())
+    store.close()
+
+    let log = try EventLog.open(folder: folder.path, mode: .readOnly)
+    let commitments = try log.entries(from: LogPosition(1), maxCount: .max).compactMap {
+      $0.entry.firstCommitment
+    }
+    #expect(commitments.map(\.version) == roots.map(\.version))
+    #expect(commitments.map(\.position) == roots.map(\.position))
+    let checkpoints = try CheckpointStore.open(
+      folder: folder.path, mode: .readOnly, catalog: testCatalog)
+    #expect(try checkpoints?.commitments().map(\.commitment) == commitments)
+
+    for version in [CatalogVersion(3), CatalogVersion(20), CatalogVersion(35)] {
+      let (proof, proven) = try Prover(log, checkpoints: checkpoints).prove(
+        Key(padded(2)), at: version)
+      #expect(proof.anchor > .zero)
+      #expect(proven.route.version <= version)
+    }
+  }
+
+  @Test func aLearnerKeepsCommitmentsAndAppendsNone() async throws {
+    var options = StoreOptions(role: .learner)
+    options.checkpoints = .onRequest
+    let story = try CommittedStory(seed: 3, count: 40, interval: 9)
+    let store = try CatalogStore.create(
+      folder: folder.path, catalog: testCatalog, options: options, wallMilliseconds: clock.read)
+    defer { store.close() }
+    try await store.replicate(story.entries)
+    try await store.checkpointNow()
+    #expect(store.current.appliedThrough == LogPosition(40))
+    let rows = try #require(try store.checkpoints?.commitments())
+    #expect(rows.map(\.commitment) == [try reference(story.log, store.current)])
   }
 
   @Test func aMirrorWithoutAFrontierCommitsToNothing() throws {
@@ -64,7 +116,7 @@ import Testing
     let checkpoints = try #require(
       try CheckpointStore.open(folder: folder.path, mode: .readWrite, catalog: testCatalog))
     let state = try #require(story.states.last)
-    #expect(try CommitmentKeeper(mirror, checkpoints).commit(to: state) == nil)
+    #expect(try CommitmentKeeper(mirror).commit(to: state, in: checkpoints) == nil)
     #expect(try checkpoints.commitments().isEmpty)
 
     // One that lost its first entries later knows what was before.
@@ -74,7 +126,7 @@ import Testing
       CommitmentRow(
         version: story.states[20].version,
         routesRoot: RouteCommitmentTree(of: story.states[20].routes).root, frontier: frontier))
-    let commitment = try CommitmentKeeper(mirror, checkpoints).commit(to: state)
+    let commitment = try CommitmentKeeper(mirror).commit(to: state, in: checkpoints)
     #expect(commitment == (try reference(story.log, state)))
 
     // And proves what came before its first commitment of its own, if it is in the log.

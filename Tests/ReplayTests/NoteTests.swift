@@ -61,6 +61,29 @@ import Testing
     #expect(try await again.append(note(2, 1, at: 1)).outcome == .repeated)
   }
 
+  @Test func notesAmongManyCommandsTakeNoneOfTheirPlaces() async throws {
+    let store = try CatalogStore.create(
+      folder: folder.path, catalog: testCatalog, wallMilliseconds: clock.read)
+    defer { store.close() }
+    _ = try await store.submit(command(1, oneRoute))
+    // All at once, so that commands and notes wait beside each other.
+    let receipts = try await withThrowingTaskGroup(of: Receipt.self) { group in
+      for number in UInt64(2)..<202 {
+        let isNote = number % 7 == 0
+        let note = note(number, 1, at: 1)
+        group.addTask {
+          isNote
+            ? try await store.append(note)
+            : try await store.submit(command(number, split(padded(number))))
+        }
+      }
+      return try await group.reduce(into: []) { $0.append($1) }
+    }
+    #expect(receipts.allSatisfy { $0.outcome == .appended })
+    #expect(Set(receipts.map(\.position)).count == 200)
+    #expect(store.current.appliedThrough == LogPosition(201))
+  }
+
   @Test func aLearnerTakesNotesOverAndMakesNone() async throws {
     let leader = try CatalogStore.create(
       folder: folder.appending("leader"), catalog: testCatalog, wallMilliseconds: clock.read)

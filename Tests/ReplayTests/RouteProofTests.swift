@@ -15,7 +15,7 @@ import Testing
   func everyVersionIsProven(seed: UInt64) throws {
     var generator = SeededGenerator(seed: seed)
     let story = try CommittedStory(
-      seed: seed, count: 60, interval: [3, 8, 30, 1000][Int(seed % 4)], delay: Int(seed % 5))
+      seed: seed, count: 40, interval: [3, 8, 30, 1000][Int(seed % 4)], delay: Int(seed % 5))
     let prover = Prover(story.log, checkpoints: nil)
     for number in 1...story.newest.rawValue {
       let version = CatalogVersion(number)
@@ -87,7 +87,7 @@ import Testing
     #expect(corpus.count == 2)
     let head = story.entries[story.entries.count - 1].hash
     var (truths, refusals) = (0, 0)
-    for round in 0..<1500 {
+    for round in 0..<800 {
       let place: Comment = "seed \(seed), round \(round)"
       let original = corpus.randomElement(using: &generator) ?? []
       var bytes = original
@@ -113,7 +113,7 @@ import Testing
       if expectTruth(proof, story, place) { truths += 1 } else { refusals += 1 }
     }
     // Another key of the same route is as true.
-    #expect(refusals > 1000 && truths < 100, "seed \(seed): \(truths) true, \(refusals) refused")
+    #expect(refusals > 400 && truths < 100, "seed \(seed): \(truths) true, \(refusals) refused")
   }
 
   @Test func forgeriesAreRefusedWithAReason() throws {

@@ -22,6 +22,7 @@ import Testing
     options.historyCapacity = 16
     options.checkpoints = .onRequest
     options.log.initialMapSize = 64 << 10
+    options.commitsToCheckpoints = false  // Entries are counted here.
     return options
   }
 

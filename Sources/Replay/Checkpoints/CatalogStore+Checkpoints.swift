@@ -8,6 +8,10 @@ extension CatalogStore {
   /// Why the last checkpoint was not made, which is tried again; nil when it was.
   package var checkpointCondition: StoreError? { writer.checkpointer.condition }
 
+  /// Why nothing was committed to with the last checkpoint; nil when that was done, or when the log
+  /// began after a state that was taken over. The next checkpoint tries again.
+  package var commitmentCondition: StoreError? { writer.commitmentCondition }
+
   /// Makes a checkpoint of the current state now, unless its version has one. Blocks until it is
   /// durable, as long as its changes take to write.
   ///

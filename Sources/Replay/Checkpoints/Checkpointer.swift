@@ -35,6 +35,7 @@ final class Checkpointer: Sendable {
   private let opened: Mutex<CheckpointStore?>
   private let failure = Mutex<StoreError?>(nil)
   private let hook = Mutex<Hook?>(nil)
+  private let committer = Mutex<(@Sendable (CatalogState, CheckpointStore) -> Void)?>(nil)
   private let failureHook = Mutex<(@Sendable (StoreError) -> Void)?>(nil)
   private let thread = Mutex<WorkerThread?>(nil)
 
@@ -67,6 +68,11 @@ final class Checkpointer: Sendable {
   var condition: StoreError? { failure.withLock { $0 } }
 
   func setHook(_ hook: Hook?) { self.hook.withLock { $0 = hook } }
+
+  /// Lets `committer` commit to each state that a root was written of. Before the hook is told.
+  func setCommitter(_ committer: (@Sendable (CatalogState, CheckpointStore) -> Void)?) {
+    self.committer.withLock { $0 = committer }
+  }
 
   func setFailureHook(_ hook: (@Sendable (StoreError) -> Void)?) {
     failureHook.withLock { $0 = hook }
@@ -161,6 +167,7 @@ final class Checkpointer: Sendable {
     }
     // They may refer to the store, which refers to this.
     setHook(nil)
+    setCommitter(nil)
     setFailureHook(nil)
   }
 
@@ -197,8 +204,9 @@ final class Checkpointer: Sendable {
         $0.events -= min($0.events, work.events)
       }
       failure.withLock { $0 = nil }
-      if let root = outcome.root, outcome.isNew, let hook = hook.withLock({ $0 }) {
-        hook(root, state, outcome.previous)
+      if let root = outcome.root, outcome.isNew {
+        if let store { committer.withLock { $0 }?(state, store) }
+        hook.withLock { $0 }?(root, state, outcome.previous)
       }
       return .success(outcome.root)
     } catch {

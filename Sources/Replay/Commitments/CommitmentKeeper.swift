@@ -6,14 +6,10 @@ import Synchronization
 /// command.
 final class CommitmentKeeper: Sendable {
   private let log: EventLog
-  private let checkpoints: CheckpointStore
   /// The tree of the routes that were committed to last, which the next one follows from.
   private let known = Mutex<(table: RouteTable, tree: RouteCommitmentTree)?>(nil)
 
-  init(_ log: EventLog, _ checkpoints: CheckpointStore) {
-    self.log = log
-    self.checkpoints = checkpoints
-  }
+  init(_ log: EventLog) { self.log = log }
 
   /// Keeps the commitment to `state`, of which there is a checkpoint, and gives it back: to be
   /// appended by whoever decides what is. Nil when the log begins after a state that was taken over
@@ -21,8 +17,12 @@ final class CommitmentKeeper: Sendable {
   ///
   /// - Complexity: O(*d* log *n*) for *d* routes that changed since the last time, else O(*n*), and
   ///   the entries since.
-  func commit(to state: CatalogState) throws(StoreError) -> CatalogCommitment? {
-    guard var frontier = try frontier(before: state.appliedThrough) else { return nil }
+  func commit(
+    to state: CatalogState, in checkpoints: CheckpointStore
+  ) throws(StoreError) -> CatalogCommitment? {
+    guard var frontier = try frontier(before: state.appliedThrough, in: checkpoints) else {
+      return nil
+    }
     let end = state.appliedThrough
     try log.hashes(after: frontier.position, through: end) { _, hash in frontier.append(hash) }
     let root = known.withLock { known -> MerkleHash in
@@ -42,7 +42,9 @@ final class CommitmentKeeper: Sendable {
   }
 
   /// The newest frontier to go on from; nil when there is none.
-  private func frontier(before position: LogPosition) throws(StoreError) -> LogFrontier? {
+  private func frontier(
+    before position: LogPosition, in checkpoints: CheckpointStore
+  ) throws(StoreError) -> LogFrontier? {
     let first = try log.firstPosition()
     let kept = try checkpoints.commitments().last {
       $0.frontier.position <= position && $0.frontier.position.next >= first

@@ -181,19 +181,11 @@ extension Prover {
   /// The routes at a commitment: from the checkpoint that it was made with, or replayed.
   private func table(of commitment: CatalogCommitment) throws(ProverError) -> RouteTable {
     try reading { () throws(StoreError) in
-      var state = try nearestState(commitment)
-      var replayer = Replayer(log)
-      replayer.onProgress = onProgress
-      replayer.isCancelled = isCancelled
-      if state.version < commitment.version {
-        try replayer.replay(onto: &state, through: commitment.position)
-      }
-      return state.routes
+      try log.state(
+        at: commitment.version, checkpoints: checkpoints, onProgress: onProgress,
+        isCancelled: isCancelled
+      ).routes
     }
-  }
-
-  private func nearestState(_ commitment: CatalogCommitment) throws(StoreError) -> CatalogState {
-    try log.start()
   }
 
   private func committed(

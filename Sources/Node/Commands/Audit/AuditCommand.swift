@@ -22,7 +22,7 @@ struct AuditCommand: AsyncParsableCommand {
       """,
     subcommands: [
       AuditAtCommand.self, AuditDiffCommand.self, AuditHistoryCommand.self,
-      AuditBlameCommand.self, AuditLogCommand.self, AuditProveCommand.self,
-      AuditCheckProofCommand.self,
+      AuditBlameCommand.self, AuditLogCommand.self, VerifyCommand.self, AuditProveCommand.self,
+      AuditCheckProofCommand.self, AuditExportCommand.self, AuditRestoreCommand.self,
     ])
 }
