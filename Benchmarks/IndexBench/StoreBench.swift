@@ -26,6 +26,17 @@ final class NodeArena {
   }
 }
 
+/// Time that passed, and time that this thread had a processor, in fields of a JSON object.
+private struct Stopwatch {
+  private let begin = nanoseconds()
+  private let processorBegin = processorNanoseconds()
+
+  var fields: String {
+    let processor = processorNanoseconds() - processorBegin
+    return "\"us\":\((nanoseconds() - begin) / 1_000),\"cpu_us\":\(processor / 1_000)"
+  }
+}
+
 extension TableBench {
   /// What storing a table costs, whole and after batches of splits, and making it again.
   mutating func storeAndLoad() throws {
@@ -33,62 +44,54 @@ extension TableBench {
     var map = StoredNodeMap()
     var nextID: UInt64 = 1
     func store(_ name: String, _ table: RouteTable) -> [StoredTree] {
-      let (begin, first, bytes) = (nanoseconds(), nextID, arena.byteCount)
+      let (first, bytes) = (nextID, arena.byteCount)
+      let watch = Stopwatch()
       let stored = table.storeNodes(map: &map, nextID: &nextID) { arena.append($1) }
       report(
         name,
-        "\"us\":\((nanoseconds() - begin) / 1_000),\"nodes\":\(nextID - first),"
+        "\(watch.fields),\"nodes\":\(nextID - first),"
           + "\"bytes\":\(arena.byteCount - bytes),\"dead\":\(stored.dead.count)")
       return stored.trees
     }
     let first = store("store_all", table)
-    for _ in 0..<3 { try load(first, table, arena) }
+    for _ in 0..<3 { try load(first, arena) }
 
     var old = (trees: first, table: table)
     for _ in 0..<3 {
       try splitInBatches(name: "split_before_store", batches: 1)
       let trees = store("store_1000_splits", table)
-      var begin = nanoseconds()
+      var watch = Stopwatch()
       let changed = table.changedRoutes(since: old.table).count
-      report("changed_routes", "\"routes\":\(changed),\"us\":\((nanoseconds() - begin) / 1_000)")
-      begin = nanoseconds()
-      let (new, before) = (
-        StoredTable<StoredNodeError>(trees, read: arena.read),
-        StoredTable<StoredNodeError>(old.trees, read: arena.read)
-      )
+      report("changed_routes", "\(watch.fields),\"routes\":\(changed)")
+      let new = StoredTable<StoredNodeError>(trees, read: arena.read)
+      let before = StoredTable<StoredNodeError>(old.trees, read: arena.read)
+      watch = Stopwatch()
       let found = try new.changedRoutes(since: before).count
-      report(
-        "changed_stored_routes", "\"routes\":\(found),\"us\":\((nanoseconds() - begin) / 1_000)")
-      begin = nanoseconds()
+      report("changed_stored_routes", "\(watch.fields),\"routes\":\(found)")
+      watch = Stopwatch()
       let digest = try new.prove(
         since: before, digest: old.table.digest, nextRouteID: table.nextRouteID)
       precondition(digest == table.digest)
-      report("prove_since", "\"us\":\((nanoseconds() - begin) / 1_000)")
+      report("prove_since", watch.fields)
       old = (trees, table)
     }
     try lookUpStored(old.trees, arena)
   }
 
-  private func load(_ trees: [StoredTree], _ table: RouteTable, _ arena: NodeArena) throws {
+  private func load(_ trees: [StoredTree], _ arena: NodeArena) throws {
     let store = IndexStore()
-    let begin = nanoseconds()
+    let watch = Stopwatch()
     let loading = try StoredTableLoading(trees, nextRouteID: table.nextRouteID, in: store)
-    var times: [UInt64] = []
     var loaded: [LoadedTree] = []
-    for index in 0..<3 {
-      let begin = nanoseconds()
+    for (index, name) in ["load_by_start", "load_by_id", "load_by_group"].enumerated() {
+      let watch = Stopwatch()
       loaded.append(try loading.load(tree: index, read: arena.read))
-      times.append((nanoseconds() - begin) / 1_000)
+      report(name, watch.fields)
     }
-    let finish = nanoseconds()
     let (copy, map) = loading.finish(
       loaded[0], loaded[1], loaded[2], version: table.version, digest: table.digest)
     precondition(copy.count == table.count)
-    let end = nanoseconds()
-    report(
-      "load",
-      "\"us\":\((end - begin) / 1_000),\"trees_us\":\(times),\"nodes\":\(map.count),"
-        + "\"finish_us\":\((end - finish) / 1_000)")
+    report("load", "\(watch.fields),\"nodes\":\(map.count)")
   }
 
   private mutating func lookUpStored(_ trees: [StoredTree], _ arena: NodeArena) throws {
@@ -106,9 +109,9 @@ extension TableBench {
     }
     report("stored_lookup_key", byKey.fields())
     report("stored_lookup_id", byID.fields())
-    let begin = nanoseconds()
+    let watch = Stopwatch()
     let digest = try stored.proveAll(nextRouteID: table.nextRouteID)
     precondition(digest == table.digest)
-    report("prove_all", "\"ms\":\((nanoseconds() - begin) / 1_000_000)")
+    report("prove_all", watch.fields)
   }
 }
