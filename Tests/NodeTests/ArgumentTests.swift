@@ -64,6 +64,25 @@ import Testing
     #expect(demand.maximumStaleness == .milliseconds(250))
   }
 
+  @Test func serversCarryTheirPolicies() throws {
+    let policy = try CheckpointOptions.parse(["--checkpoint-versions", "50"]).policy
+    #expect(policy.versions == 50)
+    #expect(policy.age == CheckpointPolicy().age)
+    let aged = try CheckpointOptions.parse(["--checkpoint-age", "30s"]).policy
+    #expect(aged.age == .seconds(30))
+    #expect(aged.versions == 1_000)
+    #expect(throws: (any Error).self) {
+      try CheckpointOptions.parse(["--checkpoint-versions", "0"])
+    }
+
+    #expect(!(try RetentionOptions.parse([]).isGiven))
+    let kept = try RetentionOptions.parse(["--keep-log", "30d", "--keep-weekly", "forever"])
+    #expect(kept.isGiven)
+    #expect(kept.policy.log == .seconds(30 * 86_400))
+    #expect(kept.policy.weekly == nil)
+    #expect(try RetentionOptions.parse(["--keep-log", "forever"]).policy.log == nil)
+  }
+
   @Test func refusalsArePartedIntoWhatIsWrongAndWhatToDo() {
     #expect(Problem.parts(of: "it broke: mend it") == ("it broke", "mend it"))
     #expect(Problem.parts(of: "it broke") == ("it broke", nil))

@@ -65,6 +65,9 @@ struct ServeCommand: AsyncParsableCommand {
     transform: parseDuration)
   var patience: Duration?
 
+  @OptionGroup(title: "Checkpoints (whichever comes first)")
+  var checkpoints: CheckpointOptions
+
   @OptionGroup(title: "Retention (all is kept unless one of these is given)")
   var retention: RetentionOptions
 
@@ -103,6 +106,7 @@ struct ServeCommand: AsyncParsableCommand {
     configuration.addressFile = addressFile
     configuration.store.historyCapacity = history
     configuration.store.promotesMirror = promote
+    configuration.store.checkpoints = checkpoints.policy
     if retention.isGiven { configuration.retention = retention.policy }
     if let trimEvery { configuration.retentionInterval = max(trimEvery, .milliseconds(100)) }
     if let patience { configuration.limits.patience = patience }
