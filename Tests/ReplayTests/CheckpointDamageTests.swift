@@ -149,8 +149,11 @@ import Testing
   }
 
   /// A log that was put back to an earlier day: checkpoints of what it does not know are not used,
-  /// and go.
-  @Test func checkpointsOfAnotherHistoryGo() async throws {
+  /// and go, also those that a start does not look at.
+  @Test(arguments: [(shared: UInt64(0), count: UInt64(100), history: 4), (40, 200, 150)])
+  func checkpointsOfAnotherHistoryGo(
+    shared: UInt64, count: UInt64, history: Int
+  ) async throws {
     _ = try await makeFolder { _ in }
     for name in ["data.mdb", "lock.mdb"] {
       try FileManager.default.removeItem(atPath: folder.appending(name))
@@ -159,23 +162,28 @@ import Testing
       let log = try EventLog.create(folder: folder.path, catalog: testCatalog)
       var state = CatalogState(catalog: testCatalog)
       var entries: [EncodedEntry] = []
-      for number in UInt64(0)..<100 {
-        let change = number == 0 ? oneRoute : split("other " + padded(number))
+      for number in 0..<count {
+        let name = number < shared ? padded(number) : "other " + padded(number)
         guard
           case .append(let entry) = try state.propose(
-            command(number + 1, change), time: state.lastTime.next)
+            command(number + 1, number == 0 ? oneRoute : split(name)), time: state.lastTime.next)
         else { preconditionFailure("a cut at a new key appends") }
         entries.append(entry)
       }
       try log.append(entries)
     }
-    let store = try open()
-    #expect(store.current.version == CatalogVersion(100))
+    var options = options
+    options.historyCapacity = history
+    let store = try CatalogStore.open(
+      folder: folder.path, options: options, wallMilliseconds: clock.read)
+    #expect(store.current.version == CatalogVersion(count))
     let root = try #require(try await store.checkpointNow())
     let checkpoints = try #require(store.checkpoints)
-    #expect(try checkpoints.roots() == [root])
+    #expect(
+      try checkpoints.roots().map(\.version.rawValue) == (shared > 0 ? [40, count] : [count]))
     #expect(try checkpoints.load(root).header == store.current.header)
-    #expect(try checkpoints.nodeIDs().count == root.nodes.count, "nothing of the others is left")
+    for root in try checkpoints.roots() { try checkpoints.dropRoot(root.version) }
+    #expect(try checkpoints.nodeIDs().isEmpty, "nothing of the others is left")
     store.close()
   }
 }

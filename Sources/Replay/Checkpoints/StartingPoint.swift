@@ -65,6 +65,10 @@ extension EventLog {
             case .unknown: break
             case .same:
               let (state, nodes) = try checkpoints.loadNodes(of: root)
+              // Who goes on from here must not leave others that were not looked at.
+              for other in history == nil ? [] : roots where !foreign.contains(other.version) {
+                if try contradicts(other) { foreign.append(other.version) }
+              }
               return StartingPoint(
                 state: state, root: root, nodes: nodes, warnings: warnings, foreign: foreign)
             }
@@ -148,6 +152,24 @@ extension EventLog {
       }
       let vouched = next.flatMap { $0 }?.previous ?? (root.position == last ? head?.hash : nil)
       return vouched == entry.hash ? .other : .unknown
+    }
+  }
+
+  /// Whether the log says that another entry than a checkpoint's is at its position. Looks at the
+  /// chain alone. O(log *n*).
+  func contradicts(_ root: CheckpointRoot) throws(StoreError) -> Bool {
+    try environment.read { transaction throws(StoreError) in
+      if let base = try baseHeader(in: transaction), base.position == root.position {
+        return base.hash != root.header.hash
+      }
+      let next = try transaction.value(of: root.position.next.rawValue, in: tables.entries) {
+        try? LogEntryHeader(decoding: $0)
+      }
+      if let next = next.flatMap({ $0 }) { return next.previous != root.header.hash }
+      guard let head = try head(in: transaction), head.position <= root.position else {
+        return false
+      }
+      return head.hash != root.header.hash
     }
   }
 }
