@@ -25,8 +25,12 @@ extension Repairer {
     do throws(StoreError) {
       let checkpoints = try CheckpointStore.open(folder: folder, mode: .readOnly, catalog: catalog)
       guard let checkpoints else { throw .noLog(folder: place) }
+      let log = try EventLog.open(folder: folder, mode: .readOnly, provesEnd: false)
       for row in try checkpoints.rootRows() {
-        if report.damagedCheckpoints.isEmpty, let root = row.root, isWhole(root, checkpoints) {
+        if report.damagedCheckpoints.isEmpty, let root = row.root,
+          (try? checkpoints.prove(root, since: good.last)) != nil,
+          try log.agreement(with: root) != .other
+        {
           good.append(root)
         } else {
           report.damagedCheckpoints.append(row.version)
@@ -53,13 +57,6 @@ extension Repairer {
       good = []
     }
     try remake(after: good, base: isBaseHere ? base : nil, catalog, &report)
-  }
-
-  private func isWhole(_ root: CheckpointRoot, _ checkpoints: CheckpointStore) -> Bool {
-    guard let state = try? checkpoints.load(root) else { return false }
-    return
-      (try? CatalogState(
-        restoring: root.header, routes: state.routes.routes(overlapping: .all))) != nil
   }
 
   private func remake(

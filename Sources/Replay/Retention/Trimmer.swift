@@ -61,7 +61,8 @@ struct Trimmer {
     var damaged: [CatalogVersion] = []
     while let version = plan.base, let root = roots.first(where: { $0.version == version }) {
       do throws(StoreError) {
-        try prove(root)
+        // The entries that could make it anew are to go.
+        try checkpoints.prove(root)
         break
       } catch {
         guard case .checkpointDamaged = error else { throw error }
@@ -129,17 +130,6 @@ struct Trimmer {
     report.dropped = plan.dropped
     report.keptCount = roots.count - plan.dropped.count
     return report
-  }
-
-  /// Loads a checkpoint as a whole: the entries that could make it anew are to go.
-  private func prove(_ root: CheckpointRoot) throws(StoreError) {
-    let state = try checkpoints.load(root)
-    do {
-      _ = try CatalogState(
-        restoring: root.header, routes: state.routes.routes(overlapping: .all))
-    } catch {
-      throw .checkpointDamaged(root.version, "\(error)")
-    }
   }
 
   /// Adds up the entries from the log's beginning through a position.
