@@ -41,8 +41,11 @@ import Testing
     return taken.withLock { $0 }
   }
 
-  /// Random changes; the routes at each version, from the empty one on.
-  private func change(_ node: TestNode, count: Int) async throws -> [RouteTable] {
+  /// Random changes; the routes at each version, from the empty one on. With `checkpoints` some of
+  /// the versions have one.
+  private func change(
+    _ node: TestNode, count: Int, checkpoints: Bool = false
+  ) async throws -> [RouteTable] {
     var tables = [RouteTable()]
     try await node.client.submit(.test(bootstrap("g", "p")))
     var maker = ChangeMaker(generator: SeededGenerator(seed: 5))
@@ -50,7 +53,11 @@ import Testing
     while tables.count <= count {
       let change = maker.next(node.core.store.current.routes)
       let receipt = try await node.client.submit(.test(change))
-      if receipt.outcome == .appended { tables.append(node.core.store.current.routes) }
+      guard receipt.outcome == .appended else { continue }
+      tables.append(node.core.store.current.routes)
+      if checkpoints, tables.count.isMultiple(of: 12) {
+        _ = try await node.core.store.checkpointNow()
+      }
     }
     return tables
   }
@@ -60,7 +67,7 @@ import Testing
       $0.store.historyCapacity = 4
       $0.limits.messageByteCount = 200
     } _: { node in
-      let tables = try await change(node, count: 40)
+      let tables = try await change(node, count: 40, checkpoints: true)
       for version in [1, 2, 17, 39, 40] {
         let (table, asOf) = (tables[version], AsOf.version(CatalogVersion(UInt64(version))))
         let all = try await take { try await node.client.auditAt(.span(.all), asOf: asOf, $0) }
@@ -104,7 +111,7 @@ import Testing
       $0.store.historyCapacity = 4
       $0.limits.messageByteCount = 200
     } _: { node in
-      let tables = try await change(node, count: 40)
+      let tables = try await change(node, count: 40, checkpoints: true)
       let (old, new) = (tables[5], tables[30])
       let (from, to) = (AsOf.version(CatalogVersion(5)), AsOf.version(CatalogVersion(30)))
       let diff = try await take { try await node.client.auditDiff(from: from, to: to, $0) }
