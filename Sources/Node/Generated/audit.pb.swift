@@ -395,7 +395,8 @@ package nonisolated struct Cadastre_V1_AuditDiffResponse: Sendable {
   /// By id.
   package var changes: [Cadastre_V1_AuditRouteChange] = []
 
-  /// In the last message.
+  /// In the last message, or where there are very many groups or regions in the last few: each then has
+  /// the counts, and some of those.
   package var summary: Cadastre_V1_AuditDiffSummary {
     get {_summary ?? Cadastre_V1_AuditDiffSummary()}
     set {_summary = newValue}
