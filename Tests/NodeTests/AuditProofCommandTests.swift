@@ -43,7 +43,9 @@ import Testing
       let text = try await cadastre("audit", "check-proof", file, "--head", head)
       #expect(text.output.contains("the route of \"mm\" at version 2"))
 
-      for arguments in [[file, "--head", "\(head)@3"], [file, "--head", "00" + head.dropFirst(2)]] {
+      for arguments in [
+        [file, "--head", "\(head)@3"], [file, "--head", "00" + head.dropFirst(2)],
+      ] {
         let refused = try await CadastreProcess(
           ["audit", "check-proof"] + arguments + ["--json"]
         ).wait()
