@@ -223,7 +223,7 @@ enum CrashWriter {
     guard setrlimit(resource, &limit) == 0 else { throw UsageError() }
     try CrashPlan.submit(
       CrashPlan.command(seed: 1, thread: 0, number: 1), to: store
-    ) { receipt in say("\(receipt.outcome) \(receipt.position)") }
+    ) { receipt in say("\(receipt.outcome) \(receipt.version)") }
     let root = try store.checkpointNow()
     say("made \(root?.version == store.current.version) \(store.checkpointCondition == nil)")
     store.close()
