@@ -16,6 +16,8 @@ import Testing
     options.commitsToCheckpoints = false  // Entries are counted here.
     options.log.initialMapSize = 64 << 10
     options.log.maximumMapSize = maximum
+    // A commitment after a checkpoint would be an entry more.
+    options.checkpoints = .onRequest
     return options
   }
 
