@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the benchmarks, side by side with what they are compared with, in one run.
 
-  Benchmarks/run.py [--quick] [--bin FOLDER]
+  Benchmarks/run.py [--quick] [--only PART] [--bin FOLDER]
 
 Prints each command before it runs, then tables of medians over the runs, and writes all figures to
 Benchmarks/results/latest.json. Each pair is measured in turn (A B A B …) and compared as a ratio, so
@@ -246,19 +246,35 @@ def main():
     parser.add_argument("--quick", action="store_true", help="a tenth of the size, to try it out")
     parser.add_argument("--bin", type=pathlib.Path, default=ROOT / ".build/core-release/release",
                         help="where index-bench and log-bench are")
+    parser.add_argument("--only", choices=["index", "log", "history"],
+                        help="one part; the other figures stay as they were")
     arguments = parser.parse_args()
-    results = {"machine": machine(), "date": time.strftime("%Y-%m-%d"), "quick": arguments.quick}
+    folder = ROOT / "Benchmarks/results"
+    path = folder / "latest.json"
+    results = {}
+    if arguments.only and path.exists():
+        results = json.loads(path.read_text())
+    stamp = {"machine": machine(), "date": time.strftime("%Y-%m-%d"), "quick": arguments.quick}
+    if arguments.only:
+        results.setdefault("parts", {})[arguments.only] = stamp
+    else:
+        results = stamp
     # Beside the build, so that the log is measured on the disk and not on a memory file system.
     work = pathlib.Path(tempfile.mkdtemp(prefix="bench.", dir=ROOT / ".build"))
     try:
-        lookups(arguments.bin / "index-bench", work, results, arguments.quick)
-        log(arguments.bin / "log-bench", work, results, arguments.quick)
-        history(arguments.bin / "log-bench", work, results, arguments.quick)
+        index_bench, log_bench = arguments.bin / "index-bench", arguments.bin / "log-bench"
+        if arguments.only in (None, "index"):
+            lookups(index_bench, work, results, arguments.quick)
+        if arguments.only in (None, "log"):
+            log(log_bench, work, results, arguments.quick)
+        if arguments.only in (None, "history"):
+            if not (work / "keys.bin").exists():
+                run(index_bench, "--only", "nothing", "--write", work,
+                    *(["--routes", 100_000] if arguments.quick else []))
+            history(log_bench, work, results, arguments.quick)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    folder = ROOT / "Benchmarks/results"
     folder.mkdir(exist_ok=True)
-    path = folder / "latest.json"
     path.write_text(json.dumps(results, indent=1) + "\n")
     print(f"\nall figures: {path.relative_to(ROOT)}")
 

@@ -8,6 +8,8 @@ struct HistoryBench {
   let folder: String
   let routeCount: Int
   let versionCount: Int
+  /// How fast the history is written.
+  private static let versionsPerSecond: UInt64 = 10_000
   /// The number of the next split's boundary.
   private var number = 1
 
@@ -40,10 +42,18 @@ struct HistoryBench {
       folder: folder, options: Self.options(CheckpointPolicy()),
       wallMilliseconds: wallMilliseconds)
     let start = Start()
-    let times = split(versionCount, in: busy)
+    // As fast as a busy catalog ever gets, so that checkpoints come when the policy wants them.
+    let burst = 100
+    for _ in 0..<versionCount / burst {
+      let begin = now()
+      _ = split(burst, in: busy)
+      let due = begin + UInt64(burst) * 1_000_000_000 / Self.versionsPerSecond
+      let end = now()
+      if end < due { usleep(UInt32((due - end) / 1_000)) }
+    }
     report(
       "history.write", ["routes": routeCount], count: versionCount, unit: "versions",
-      since: start, times)
+      since: start, nil)
     busy.close()
     let after = Self.sizes(of: folder)
     print(

@@ -79,6 +79,10 @@ import Testing
     status.condition = "entry 7 is damaged"
     #expect(status.text(style: .plain).contains("condition    entry 7 is damaged\n"))
     #expect(status.json.description.contains(#""condition":"entry 7 is damaged""#))
+    #expect(status.json.description.contains(#""warnings":[]"#))
+    status.warnings = ["the checkpoint of version 3 is damaged"]
+    #expect(
+      status.text(style: .plain).contains("warning      the checkpoint of version 3 is damaged\n"))
   }
 
   @Test func progressLines() {

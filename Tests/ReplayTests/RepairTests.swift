@@ -17,6 +17,7 @@ import Testing
     var options = StoreOptions()
     options.historyCapacity = 16
     options.checkpoints = .onRequest
+    options.commitsToCheckpoints = false  // The peer has the same entries.
     options.log.initialMapSize = 64 << 10
     return options
   }

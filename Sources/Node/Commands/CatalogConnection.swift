@@ -93,6 +93,8 @@ struct CatalogStatus: Sendable {
   var lastTime: HybridTimestamp
   /// What is wrong with the log, so that it takes no more entries; nil while nothing is.
   var condition: String?
+  /// What is wrong beside the log, and keeps nobody from reading.
+  var warnings: [String] = []
   /// Facts that only one kind of place knows: for people, and as fields.
   var more: [(label: String, text: String, name: String, value: JSON)] = []
 }

@@ -162,7 +162,7 @@ extension CatalogStatus {
       catalog: status.catalog, version: status.version, position: status.position,
       firstPosition: status.firstPosition, routeCount: status.routeCount, digest: status.digest,
       headHash: status.headHash, lastTime: status.lastTime,
-      condition: status.condition.isEmpty ? nil : status.condition)
+      condition: status.condition.isEmpty ? nil : status.condition, warnings: status.warnings)
     add("role", status.role.rawValue, "role", .string(status.role.rawValue))
     add("region", status.region.isEmpty ? "none" : status.region, "region", .string(status.region))
     add("leader", status.leaderAddress, "leader_address", .string(status.leaderAddress))

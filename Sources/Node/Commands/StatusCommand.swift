@@ -20,6 +20,7 @@ struct StatusCommand: AsyncParsableCommand {
     let status = try await catalog.withReader(acceptsDamage: true) { try await $0.status() }
     output.write(status.json, else: status.text(style: StandardStream.output.style))
     if let condition = status.condition { output.note("warning: \(condition)") }
+    for warning in status.warnings { output.note("warning: \(warning)") }
   }
 }
 
@@ -37,6 +38,7 @@ extension CatalogStatus {
     ]
     fields += JSON.fields("last_time", lastTime)
     fields.append(("condition", JSON(condition)))
+    fields.append(("warnings", .array(warnings.map { .string($0) })))
     return .object(fields + more.map { ($0.name, $0.value) })
   }
 
@@ -51,6 +53,7 @@ extension CatalogStatus {
     facts.add("digest", digest)
     facts.add("head hash", headHash)
     if let condition { facts.add("condition", condition) }
+    for warning in warnings { facts.add("warning", warning) }
     for fact in more { facts.add(fact.label, fact.text) }
     return facts.text(style: style)
   }

@@ -145,7 +145,10 @@ extension NodeCore {
           ? leader.position.rawValue - current.appliedThrough.rawValue : 0
         return learner
       },
-      condition: condition.map { "\($0)" } ?? "")
+      condition: condition.map { "\($0)" } ?? "",
+      warnings: (store.checkpointWarnings + [store.checkpointCondition].compactMap(\.self)).map {
+        "\($0)"
+      })
   }
 }
 

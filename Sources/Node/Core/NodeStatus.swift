@@ -33,6 +33,8 @@ package struct NodeStatus: Sendable {
   package var learner: LearnerStatus?
   /// Why the node's store takes no more writes; empty while it does.
   package var condition: String
+  /// What is wrong beside the log: checkpoints that are damaged, or cannot be made.
+  package var warnings: [String] = []
 
   package var version: CatalogVersion { stamp.version }
 }
@@ -76,6 +78,7 @@ extension Cadastre_V1_GetStatusResponse {
     uptimeMs = status.uptime.wholeMilliseconds
     leaderAddress = status.leaderAddress
     condition = status.condition
+    warnings = status.warnings
     if let status = status.learner {
       learner = .with {
         $0.connected = status.isConnected
@@ -111,6 +114,6 @@ extension Cadastre_V1_GetStatusResponse {
       lastTime: HybridTimestamp(lastTime), routeCount: routeCount,
       oldestVersion: CatalogVersion(oldestVersion), newestVersion: CatalogVersion(newestVersion),
       uptime: Duration(boundedMilliseconds: uptimeMs), leaderAddress: leaderAddress, learner: bond,
-      condition: condition)
+      condition: condition, warnings: warnings)
   }
 }

@@ -421,6 +421,13 @@ package nonisolated struct Cadastre_V1_GetStatusResponse: @unchecked Sendable {
     set {_uniqueStorage()._condition = newValue}
   }
 
+  /// What is wrong beside the log and does not keep the node from serving, such as a damaged
+  /// checkpoint that an older one stood in for.
+  package var warnings: [String] {
+    get {_storage._warnings}
+    set {_uniqueStorage()._warnings = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -850,7 +857,7 @@ nonisolated extension Cadastre_V1_GetStatusRequest: SwiftProtobuf.Message, Swift
 
 nonisolated extension Cadastre_V1_GetStatusResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".GetStatusResponse"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}role\0\u{1}region\0\u{3}catalog_id\0\u{1}stamp\0\u{1}position\0\u{3}first_position\0\u{3}head_hash\0\u{1}digest\0\u{3}last_time\0\u{3}route_count\0\u{3}oldest_version\0\u{3}newest_version\0\u{3}uptime_ms\0\u{3}leader_address\0\u{1}learner\0\u{1}condition\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}role\0\u{1}region\0\u{3}catalog_id\0\u{1}stamp\0\u{1}position\0\u{3}first_position\0\u{3}head_hash\0\u{1}digest\0\u{3}last_time\0\u{3}route_count\0\u{3}oldest_version\0\u{3}newest_version\0\u{3}uptime_ms\0\u{3}leader_address\0\u{1}learner\0\u{1}condition\0\u{1}warnings\0")
 
   fileprivate class _StorageClass {
     var _role: Cadastre_V1_NodeRole = .unspecified
@@ -869,6 +876,7 @@ nonisolated extension Cadastre_V1_GetStatusResponse: SwiftProtobuf.Message, Swif
     var _leaderAddress: String = String()
     var _learner: Cadastre_V1_LearnerStatus? = nil
     var _condition: String = String()
+    var _warnings: [String] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -895,6 +903,7 @@ nonisolated extension Cadastre_V1_GetStatusResponse: SwiftProtobuf.Message, Swif
       _leaderAddress = source._leaderAddress
       _learner = source._learner
       _condition = source._condition
+      _warnings = source._warnings
     }
   }
 
@@ -929,6 +938,7 @@ nonisolated extension Cadastre_V1_GetStatusResponse: SwiftProtobuf.Message, Swif
         case 14: try { try decoder.decodeSingularStringField(value: &_storage._leaderAddress) }()
         case 15: try { try decoder.decodeSingularMessageField(value: &_storage._learner) }()
         case 16: try { try decoder.decodeSingularStringField(value: &_storage._condition) }()
+        case 17: try { try decoder.decodeRepeatedStringField(value: &_storage._warnings) }()
         default: break
         }
       }
@@ -989,6 +999,9 @@ nonisolated extension Cadastre_V1_GetStatusResponse: SwiftProtobuf.Message, Swif
       if !_storage._condition.isEmpty {
         try visitor.visitSingularStringField(value: _storage._condition, fieldNumber: 16)
       }
+      if !_storage._warnings.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._warnings, fieldNumber: 17)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1014,6 +1027,7 @@ nonisolated extension Cadastre_V1_GetStatusResponse: SwiftProtobuf.Message, Swif
         if _storage._leaderAddress != rhs_storage._leaderAddress {return false}
         if _storage._learner != rhs_storage._learner {return false}
         if _storage._condition != rhs_storage._condition {return false}
+        if _storage._warnings != rhs_storage._warnings {return false}
         return true
       }
       if !storagesAreEqual {return false}
