@@ -100,7 +100,8 @@ proto: setup ## Generate the Swift code of the protocol anew (installs protoc); 
 demo: release ## Tell the life of a catalog, with real keys and real processes; checks every claim.
 	Tests/demo/demo.sh .build/release/cadastre
 
-bench: setup ## Measure, side by side with Rust's BTreeMap and plain LMDB; writes Benchmarks/results.
+bench: ## Measure, side by side with Rust's BTreeMap, plain LMDB and etcd; writes Benchmarks/results.
+	$(MAKE) setup PACKAGES="$(PACKAGES) etcd-server etcd-client"
 	$(CORE) swift build -c release --scratch-path .build/core-release --product index-bench
 	$(CORE) swift build -c release --scratch-path .build/core-release --product log-bench
 	Benchmarks/run.py

@@ -8,6 +8,8 @@ struct HistoryBench {
   let folder: String
   let routeCount: Int
   let versionCount: Int
+  /// How many versions a start finds behind the newest checkpoint.
+  private static let tailCount: UInt64 = 10_000
   /// How fast the history is written.
   private static let versionsPerSecond: UInt64 = 10_000
   /// The number of the next split's boundary.
@@ -91,7 +93,7 @@ struct HistoryBench {
     let store = try CatalogStore.open(
       folder: folder, options: Self.options(.onRequest), wallMilliseconds: wallMilliseconds)
     _ = try store.checkpointNow()
-    _ = split(10_000, in: store)
+    _ = split(Int(Self.tailCount), in: store)
     let expected = store.current
     store.close()
     let key = EntryMaker.boundary(UInt64(number - 1))
@@ -101,7 +103,7 @@ struct HistoryBench {
         folder: folder, options: Self.options(.onRequest), wallMilliseconds: wallMilliseconds)
       let route = again.current.routes.route(containing: key)
       report(
-        "start", ["routes": routeCount, "versions": versionCount, "tail": 10_000], count: 1,
+        "start", ["routes": routeCount, "versions": versionCount, "tail": Self.tailCount], count: 1,
         unit: "starts", since: start, nil)
       guard route?.span.lower == key, again.current.digest == expected.digest else {
         throw UsageError(argument: "the digest after a start")
@@ -116,13 +118,15 @@ struct HistoryBench {
     let log = try EventLog.open(folder: folder, mode: .readOnly)
     let reader = AuditReader(log)
     let newest = try log.tail().version.rawValue
-    let oldest = newest - UInt64(versionCount)
+    // Those that were written with checkpoints as the policy wants them, not the tail of the starts.
+    let last = newest - Self.tailCount
+    let oldest = last - UInt64(versionCount)
     var latencies = Latencies()
     let start = Start()
     var random = UInt64(1)
     for question in 0..<2_000 {
       random = random &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-      let version = CatalogVersion(oldest + (random >> 20) % (newest - oldest))
+      let version = CatalogVersion(oldest + (random >> 20) % (last - oldest))
       let key = EntryMaker.boundary(UInt64(question * 37 % (number - 1) + 1))
       let before = now()
       let routes = try reader.routes(containing: [key], at: reader.resolve(.version(version)))
