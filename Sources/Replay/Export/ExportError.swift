@@ -34,3 +34,14 @@ extension ExportError: CustomStringConvertible {
     }
   }
 }
+
+/// Runs what reads or writes a log for an export or a restore, and throws its error as theirs.
+func orExportError<Value>(
+  _ body: () throws(StoreError) -> Value
+) throws(ExportError) -> Value {
+  do {
+    return try body()
+  } catch {
+    throw .store(error)
+  }
+}

@@ -27,7 +27,7 @@ package struct Exporter {
   package func exportCatalog(
     at version: CatalogVersion, to path: String
   ) throws(ExportError) -> Outcome {
-    let state = try reading { () throws(StoreError) in
+    let state = try orExportError { () throws(StoreError) in
       try log.state(
         at: version, checkpoints: checkpoints, onProgress: onProgress, isCancelled: isCancelled)
     }
@@ -41,11 +41,11 @@ package struct Exporter {
   /// Exports all entries that the log has now, and the state that they begin after. O(*n*).
   @discardableResult
   package func exportLog(to path: String) throws(ExportError) -> Outcome {
-    let (start, end, base) = try reading { () throws(StoreError) in
+    let (start, end, base) = try orExportError { () throws(StoreError) in
       (try log.start(), try log.lastPosition(), try log.base() != nil)
     }
     // What the log ends with stands in the manifest, which comes first.
-    let last = try reading { () throws(StoreError) in
+    let last = try orExportError { () throws(StoreError) in
       var state = start
       var replayer = Replayer(log)
       replayer.isCancelled = isCancelled
@@ -83,7 +83,7 @@ package struct Exporter {
     var (position, hash) = (start, EntryHash?.none)
     while position < end.position {
       let rest = end.position.rawValue - position.rawValue
-      let slice = try reading { () throws(StoreError) in
+      let slice = try orExportError { () throws(StoreError) in
         try log.entriesWithFingerprints(
           from: position.next, maxCount: Int(min(rest, 4096)),
           maxBytes: ExportPart.targetByteCount)
@@ -115,16 +115,6 @@ package struct Exporter {
     }
     guard hash == nil || hash == end.hash else {
       throw .store(.damaged(end.position, .brokenChain))
-    }
-  }
-
-  private func reading<Value>(
-    _ body: () throws(StoreError) -> Value
-  ) throws(ExportError) -> Value {
-    do {
-      return try body()
-    } catch {
-      throw .store(error)
     }
   }
 }

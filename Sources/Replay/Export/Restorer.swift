@@ -34,7 +34,7 @@ package struct Restorer {
       try? Self.remove(draft)
       throw error
     }
-    try storing { () throws(StoreError) in try Folder.sync(Folder.parent(of: folder)) }
+    try orExportError { () throws(StoreError) in try Folder.sync(Folder.parent(of: folder)) }
     return manifest
   }
 
@@ -42,7 +42,7 @@ package struct Restorer {
   private func fill(_ folder: String, from path: String) throws(ExportError) -> ExportManifest {
     var file = try ExportFileReader(path)
     let manifest = try file.manifest()
-    let log = try storing { () throws(StoreError) in
+    let log = try orExportError { () throws(StoreError) in
       try EventLog.create(folder: folder, catalog: manifest.state.catalog)
     }
     var state = CatalogState(catalog: manifest.state.catalog)
@@ -59,7 +59,7 @@ package struct Restorer {
       state = try Self.state(base, routes)
       routes = []
       let restored = state
-      try storing { () throws(StoreError) in try log.install(base: restored) }
+      try orExportError { () throws(StoreError) in try log.install(base: restored) }
     }
     while let (kind, bytes) = try file.next() {
       switch kind {
@@ -88,7 +88,7 @@ package struct Restorer {
     guard state.header == manifest.state, UInt64(state.routes.count) == manifest.routeCount,
       manifest.kind == .catalog || progress.entryCount == manifest.entryCount
     else { throw .doesNotVerify("it does not lead to the state that its manifest names") }
-    try storing { () throws(StoreError) in try log.setMirror(true) }
+    try orExportError { () throws(StoreError) in try log.setMirror(true) }
     return manifest
   }
 
@@ -105,7 +105,7 @@ package struct Restorer {
       fingerprints[entry.encoded.entry.command] = entry.fingerprint
     }
     let known = fingerprints
-    try storing { () throws(StoreError) in
+    try orExportError { () throws(StoreError) in
       try log.append(entries.map(\.encoded), fingerprints: known)
     }
   }
@@ -172,15 +172,5 @@ package struct Restorer {
   private static func remove(_ draft: String) throws(ExportError) {
     for name in ["data.mdb", "lock.mdb", "writer.lock"] { unlink(draft + "/" + name) }
     guard rmdir(draft) == 0 || errno == ENOENT else { throw .folderExists(draft) }
-  }
-
-  private func storing<Value>(
-    _ body: () throws(StoreError) -> Value
-  ) throws(ExportError) -> Value {
-    do {
-      return try body()
-    } catch {
-      throw .store(error)
-    }
   }
 }
