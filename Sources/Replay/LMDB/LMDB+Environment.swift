@@ -209,8 +209,10 @@ extension LMDB {
     func openTables<Tables>(
       _ body: (borrowing ReadTransaction) throws(StoreError) -> Tables
     ) throws(StoreError) -> Tables {
-      try tableLock.withLock { _ throws(StoreError) in
-        let transaction = try beginReading()
+      if mode == .readOnly { try followFile() }
+      return try tableLock.withLock { _ throws(StoreError) in
+        // Whose file is changed from here on: the tables are opened again when that is noticed.
+        let transaction = try beginReading(followingFile: false)
         let tables = try body(transaction)
         try transaction.keepTables()
         return tables
@@ -224,9 +226,10 @@ extension LMDB {
       try tableLock.withLock { _ throws(StoreError) in try write(body) }
     }
 
-    private func beginReading() throws(StoreError) -> ReadTransaction {
+    /// `followingFile` takes `tableLock` where the folder has another file by now.
+    private func beginReading(followingFile: Bool = true) throws(StoreError) -> ReadTransaction {
       while true {
-        if mode == .readOnly { try followFile() }
+        if followingFile, mode == .readOnly { try followFile() }
         gate.enter()
         guard let handle else {
           gate.leave()
