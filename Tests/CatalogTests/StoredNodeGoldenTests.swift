@@ -66,20 +66,16 @@ import Testing
   /// Runs the reader in Python, which was written from `FORMAT.md` alone.
   @Test func theIndependentReaderAgrees() throws {
     let folder = fixturesFolder.appending(path: "checkpoints")
-    let process = Process()
-    process.executableURL = URL(filePath: "/usr/bin/env")
-    process.arguments = [
-      "python3", folder.appending(path: "read_nodes.py").path,
-      folder.appending(path: "nodes.hex").path,
-    ]
-    let output = Pipe()
-    process.standardOutput = output
-    try process.run()
-    let text = try output.fileHandleForReading.readToEnd() ?? Data()
-    process.waitUntilExit()
-    #expect(process.terminationStatus == 0)
+    let ended = try ChildProcess(
+      URL(filePath: "/usr/bin/env"),
+      [
+        "python3", folder.appending(path: "read_nodes.py").path,
+        folder.appending(path: "nodes.hex").path,
+      ]
+    ).wait()
+    #expect(ended.status == 0, "\(ended.errors)")
     #expect(
-      String(decoding: text, as: UTF8.self)
+      ended.output
         == (try String(contentsOf: folder.appending(path: "nodes.txt"), encoding: .utf8)))
   }
 }

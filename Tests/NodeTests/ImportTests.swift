@@ -1,5 +1,6 @@
 import Catalog
 import Foundation
+import TestSupport
 import Testing
 
 @testable import Node
@@ -78,11 +79,10 @@ import Testing
     let path = FileManager.default.temporaryDirectory
       .appendingPathComponent("cadastre-keys-\(UUID().uuidString)").path
     defer { try? FileManager.default.removeItem(atPath: path) }
-    let gzip = Process()
-    gzip.executableURL = URL(fileURLWithPath: "/bin/sh")
-    gzip.arguments = ["-c", "seq -w 1 20000 | gzip -c > '\(path)'"]
-    try gzip.run()
-    gzip.waitUntilExit()
+    let gzip = try ChildProcess(
+      URL(filePath: "/bin/sh"), ["-c", "seq -w 1 20000 | gzip -c > '\(path)'"]
+    ).wait()
+    try #require(gzip.status == 0, "\(gzip.errors)")
     let list = try KeyFileReader.read(path: path, escaped: false).keys
     #expect(list.count == 20_000)
     #expect(list.key(at: 19_999).description == "20000")
@@ -105,15 +105,16 @@ import Testing
   }
 
   @Test(arguments: [false, true]) func readsAPipe(compressed: Bool) throws {
-    let pipe = Pipe()
-    let shell = Process()
-    shell.executableURL = URL(fileURLWithPath: "/bin/sh")
-    shell.arguments = ["-c", "seq -w 1 20000" + (compressed ? " | gzip -c" : "")]
-    shell.standardOutput = pipe
-    try shell.run()
-    let descriptor = pipe.fileHandleForReading.fileDescriptor
-    let list = try KeyFileReader.read(path: "/dev/fd/\(descriptor)", escaped: false).keys
-    shell.waitUntilExit()
+    let folder = TemporaryFolder()
+    try FileManager.default.createDirectory(
+      atPath: folder.path, withIntermediateDirectories: true)
+    let pipe = folder.appending("pipe")
+    try #require(mkfifo(pipe, 0o600) == 0)
+    let shell = try ChildProcess(
+      URL(filePath: "/bin/sh"),
+      ["-c", "seq -w 1 20000" + (compressed ? " | gzip -c" : "") + " > '\(pipe)'"])
+    let list = try KeyFileReader.read(path: pipe, escaped: false).keys
+    #expect(shell.wait().status == 0)
     #expect(list.count == 20_000)
     #expect(list.key(at: 0).description == "00001")
     #expect(list.key(at: 19_999).description == "20000")

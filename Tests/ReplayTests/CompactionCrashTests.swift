@@ -42,7 +42,12 @@ extension CrashTests {
     let store = try CatalogStore.open(
       folder: folder.path, wallMilliseconds: { 1_785_312_000_000 })
     #expect(store.condition == nil)
-    #expect(store.current.digest == state?.digest)
+    // A commit that the last kill met between its last write and its end is not seen by readers that
+    // were there then, and was acknowledged to nobody; who opens the log anew finds it done.
+    var last = try #require(state)
+    try Replayer(store.log).replay(onto: &last)
+    #expect(store.current.digest == last.digest)
+    #expect(last.appliedThrough.rawValue <= (state?.appliedThrough.rawValue ?? 0) + 1)
     store.close()
     #expect(!FileManager.default.fileExists(atPath: folder.path + "/compaction"))
   }

@@ -30,26 +30,22 @@ import Testing
   func kill(
     after microseconds: Int, sinceLine: Int, _ arguments: [String]
   ) throws -> [String] {
-    let process = Process()
-    process.executableURL = CrashTests.program
-    process.arguments = arguments
-    let output = Pipe()
-    process.standardOutput = output
-    try process.run()
-    let reading = output.fileHandleForReading
-    var data = Data()
-    while data.count(where: { $0 == UInt8(ascii: "\n") }) < sinceLine {
-      let more = reading.availableData
-      if more.isEmpty { break }  // It ended; the expectation below says so.
-      data += more
-    }
+    let process = try ChildProcess(CrashTests.program, arguments)
+    if sinceLine > 0 { _ = process.lines(atLeast: sinceLine) }
     usleep(UInt32(microseconds))
     #expect(process.isRunning, "the program is to be killed, not to end: \(arguments)")
-    Foundation.kill(process.processIdentifier, SIGKILL)
-    data += try reading.readToEnd() ?? Data()
-    process.waitUntilExit()
-    #expect(process.terminationReason == .uncaughtSignal)
-    return String(decoding: data, as: UTF8.self).split(separator: "\n").map(String.init)
+    process.signal(SIGKILL)
+    let ended = process.wait()
+    #expect(ended.status == -SIGKILL)
+    // The last line may have been cut.
+    return ended.output.split(separator: "\n").map(String.init)
+  }
+
+  /// Runs the program to its end; the lines that it wrote.
+  func run(_ arguments: [String]) throws -> [String] {
+    let ended = try ChildProcess(CrashTests.program, arguments).wait()
+    #expect(ended.status == 0, "\(ended.errors)")
+    return ended.output.split(separator: "\n").map(String.init)
   }
 
   @Test func acknowledgedCommandsSurviveExactlyOnce() throws {
@@ -253,37 +249,23 @@ import Testing
       let log = try EventLog.create(folder: folder.path, catalog: CrashPlan.catalog)
       try log.append(try makeEntries(5, catalog: CrashPlan.catalog).entries)
     }
-    let process = Process()
-    process.executableURL = CrashTests.program
-    process.arguments = ["hold", folder.path]
-    let output = Pipe()
-    process.standardOutput = output
-    try process.run()
-    _ = output.fileHandleForReading.availableData
-    #expect(throws: StoreError.inUse(folder: folder.path, pid: process.processIdentifier)) {
+    let process = try ChildProcess(CrashTests.program, ["hold", folder.path])
+    #expect(process.lines(atLeast: 1) == ["held"])
+    #expect(throws: StoreError.inUse(folder: folder.path, pid: process.identifier)) {
       try EventLog.open(folder: folder.path, mode: .readWrite)
     }
     do {
       let log = try EventLog.open(folder: folder.path, mode: .readOnly)
       #expect(try Verifier(log).verify().entryCount == 5)
     }
-    Foundation.kill(process.processIdentifier, SIGKILL)
-    process.waitUntilExit()
+    process.signal(SIGKILL)
+    _ = process.wait()
     _ = try EventLog.open(folder: folder.path, mode: .readWrite)
   }
 
   @Test func aFullDiskRefusesAndIsForgotten() throws {
     let folder = TemporaryFolder()
-    let process = Process()
-    process.executableURL = CrashTests.program
-    process.arguments = ["limited", folder.path]
-    let output = Pipe()
-    process.standardOutput = output
-    try process.run()
-    let data = try output.fileHandleForReading.readToEnd() ?? Data()
-    process.waitUntilExit()
-    #expect(process.terminationStatus == 0)
-    let lines = String(decoding: data, as: UTF8.self).split(separator: "\n")
+    let lines = try run(["limited", folder.path])
     try #require(lines.count == 2, "\(lines)")
     // The bootstrap and all that were acknowledged are there, and the store is well.
     let accepted = UInt64(lines[0].split(separator: " ")[1]) ?? 0
@@ -296,16 +278,7 @@ import Testing
 
   @Test func aDiskThatIsTooFullForACheckpointStopsNothing() throws {
     let folder = TemporaryFolder()
-    let process = Process()
-    process.executableURL = CrashTests.program
-    process.arguments = ["limited-checkpoint", folder.path]
-    let output = Pipe()
-    process.standardOutput = output
-    try process.run()
-    let data = try output.fileHandleForReading.readToEnd() ?? Data()
-    process.waitUntilExit()
-    #expect(process.terminationStatus == 0)
-    let lines = String(decoding: data, as: UTF8.self).split(separator: "\n")
+    let lines = try run(["limited-checkpoint", folder.path])
     #expect(lines == ["full true true", "appended 3", "made true true"])
     let checkpoints = try #require(
       try CheckpointStore.open(
@@ -323,18 +296,9 @@ import Testing
 
   @Test func aReaderFollowsAMapThatAnotherProcessGrows() throws {
     let folder = TemporaryFolder()
-    let process = Process()
-    process.executableURL = CrashTests.program
-    process.arguments = ["write", folder.path, "1", "4"]
-    let output = Pipe()
-    process.standardOutput = output
-    try process.run()
-    _ = output.fileHandleForReading.availableData
+    let process = try ChildProcess(CrashTests.program, ["write", folder.path, "1", "4"])
+    _ = process.lines(atLeast: 1)
     let log = try #require(try reader(of: folder.path))
-    let drain = Thread {
-      while !output.fileHandleForReading.availableData.isEmpty {}
-    }
-    drain.start()
     let size = log.mapSize
     var state = try log.start()
     let deadline = Date().addingTimeInterval(20)
@@ -343,8 +307,8 @@ import Testing
     }
     #expect(log.mapSize > size)
     #expect(state.appliedThrough > .zero)
-    Foundation.kill(process.processIdentifier, SIGKILL)
-    process.waitUntilExit()
+    process.signal(SIGKILL)
+    _ = process.wait()
     try Replayer(log).replay(onto: &state)
     #expect(try Verifier(log).verify().digest == state.digest)
   }

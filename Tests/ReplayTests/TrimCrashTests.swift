@@ -59,16 +59,7 @@ extension CrashTests {
   /// A disk that is full refuses a checkpoint or a trim; the log goes on, and they are made later.
   @Test func aFullDiskDuringUpkeepIsForgotten() throws {
     let folder = TemporaryFolder()
-    let process = Process()
-    process.executableURL = CrashTests.program
-    process.arguments = ["limited-upkeep", folder.path]
-    let output = Pipe()
-    process.standardOutput = output
-    try process.run()
-    let data = try output.fileHandleForReading.readToEnd() ?? Data()
-    process.waitUntilExit()
-    #expect(process.terminationStatus == 0)
-    let lines = String(decoding: data, as: UTF8.self).split(separator: "\n").map(String.init)
+    let lines = try run(["limited-upkeep", folder.path])
     #expect(
       lines == [
         "first checkpoint refused true", "second checkpoint refused true", "trim refused true",

@@ -111,22 +111,11 @@ import Testing
   private static func read(
     _ arguments: [String]
   ) throws -> (output: String, complaint: String, status: Int32) {
-    let process = Process()
-    process.executableURL = URL(filePath: "/usr/bin/env")
-    process.arguments =
+    let ended = try ChildProcess(
+      URL(filePath: "/usr/bin/env"),
       ["python3", Self.folder.appending(path: "read_log.py").path] + arguments
-    let (output, complaint) = (Pipe(), Pipe())
-    process.standardOutput = output
-    process.standardError = complaint
-    try process.run()
-    // The reader complains in one line, which no pipe is too short for.
-    let text = try output.fileHandleForReading.readToEnd() ?? Data()
-    let complaints = try complaint.fileHandleForReading.readToEnd() ?? Data()
-    process.waitUntilExit()
-    return (
-      String(decoding: text, as: UTF8.self), String(decoding: complaints, as: UTF8.self),
-      process.terminationStatus
-    )
+    ).wait()
+    return (ended.output, ended.errors, ended.status)
   }
 
   @Test func theIndependentReaderAgrees() throws {

@@ -1,5 +1,5 @@
 import Foundation
-import Synchronization
+import TestSupport
 import Testing
 
 /// A `cadastre` that runs as a process of its own, with a folder for what it writes.
@@ -18,81 +18,30 @@ final class CadastreProcess: Sendable {
     var status: Int32
     var output: String
     var errors: String
-
-    /// The document on standard output.
-    var json: JSONDocument { get throws { try JSONDocument(output) } }
-    /// The error on standard error.
-    var error: JSONDocument { get throws { try JSONDocument(errors)["error"] } }
-    /// A document for each line of standard output.
-    var jsonLines: [JSONDocument] {
-      get throws { try output.split(separator: "\n").map { try JSONDocument(String($0)) } }
-    }
   }
 
-  private let process: Mutex<Process>
-  private let ending: Task<Int32, Never>
-  private let outputFile: URL
-  private let errorFile: URL
+  private let process: ChildProcess
 
   /// Starts the program. Variables of the environment that name a catalog are not handed on.
   init(_ arguments: [String], input: Data? = nil, environment: [String: String] = [:]) throws {
-    let process = Process()
-    process.executableURL = Self.program
-    process.arguments = arguments
-    process.environment = ProcessInfo.processInfo.environment
-      .filter { !$0.key.hasPrefix("CADASTRE_") }
-      .merging(environment) { $1 }
-    let base = FileManager.default.temporaryDirectory
-      .appending(path: "cadastre-process-\(UUID().uuidString)").path
-    outputFile = URL(filePath: base + ".out")
-    errorFile = URL(filePath: base + ".err")
-    // Files, not pipes: nobody has to read along for the process to get on.
-    try Data().write(to: outputFile)
-    try Data().write(to: errorFile)
-    process.standardOutput = try FileHandle(forWritingTo: outputFile)
-    process.standardError = try FileHandle(forWritingTo: errorFile)
-    if let input {
-      let inputFile = URL(filePath: base + ".in")
-      try input.write(to: inputFile)
-      process.standardInput = try FileHandle(forReadingFrom: inputFile)
-      try FileManager.default.removeItem(at: inputFile)
-    } else {
-      process.standardInput = FileHandle.nullDevice
-    }
-    let (ended, continuation) = AsyncStream.makeStream(of: Int32.self)
-    process.terminationHandler = { process in
-      continuation.yield(
-        process.terminationReason == .exit
-          ? process.terminationStatus : -process.terminationStatus)
-      continuation.finish()
-    }
-    try process.run()
-    ending = Task { await ended.first { _ in true } ?? .min }
-    self.process = Mutex(process)
+    process = try ChildProcess(
+      Self.program, arguments, input: input,
+      environment: ProcessInfo.processInfo.environment
+        .filter { !$0.key.hasPrefix("CADASTRE_") }
+        .merging(environment) { $1 })
   }
 
-  deinit {
-    process.withLock { if $0.isRunning { kill($0.processIdentifier, SIGKILL) } }
-    try? FileManager.default.removeItem(at: outputFile)
-    try? FileManager.default.removeItem(at: errorFile)
-  }
+  var identifier: Int32 { process.identifier }
+  var isRunning: Bool { process.isRunning }
+  var errorsSoFar: String { process.errorsSoFar }
+  var outputSoFar: String { process.outputSoFar }
 
-  var identifier: Int32 { process.withLock { $0.processIdentifier } }
-  var isRunning: Bool { process.withLock { $0.isRunning } }
-  var errorsSoFar: String { (try? String(contentsOf: errorFile, encoding: .utf8)) ?? "" }
-  var outputSoFar: String { (try? String(contentsOf: outputFile, encoding: .utf8)) ?? "" }
-
-  func signal(_ number: Int32) { _ = kill(identifier, number) }
+  func signal(_ number: Int32) { process.signal(number) }
 
   /// Waits until the process has ended; kills one that takes longer than `limit`.
   func wait(limit: Duration = .seconds(120)) async throws -> Ended {
-    let watchdog = Task {
-      try await Task.sleep(for: limit)
-      signal(SIGKILL)
-    }
-    defer { watchdog.cancel() }
-    let status = await ending.value
-    return Ended(status: status, output: outputSoFar, errors: errorsSoFar)
+    let ended = try await process.wait(limit: limit)
+    return Ended(status: ended.status, output: ended.output, errors: ended.errors)
   }
 
   /// Asks the process to end, and waits for it.
@@ -100,6 +49,17 @@ final class CadastreProcess: Sendable {
   func stop() async throws -> Ended {
     signal(SIGTERM)
     return try await wait(limit: .seconds(20))
+  }
+}
+
+extension CadastreProcess.Ended {
+  /// The document on standard output.
+  var json: JSONDocument { get throws { try JSONDocument(output) } }
+  /// The error on standard error.
+  var error: JSONDocument { get throws { try JSONDocument(errors)["error"] } }
+  /// A document for each line of standard output.
+  var jsonLines: [JSONDocument] {
+    get throws { try output.split(separator: "\n").map { try JSONDocument(String($0)) } }
   }
 }
 
