@@ -8,6 +8,8 @@ SHELL := /bin/bash
 PACKAGES := liblmdb-dev pkg-config python3 python3-venv gzip
 PYTHON := .build/python
 CORE := CADASTRE_CORE=1
+# All at once the tests would get in each other's way on few cores; and none may hang for ever.
+TESTS := Tests/watchdog.py 1800 swift test --experimental-maximum-parallelization-width 6
 PROTOS = $(wildcard proto/cadastre/v1/*.proto) $(wildcard proto/grpc/*/*/*.proto)
 SOURCES := Package.swift Sources Tests Benchmarks
 
@@ -42,7 +44,7 @@ $(PYTHON)/ready: Tests/ForeignClients/requirements.txt
 	touch $@
 
 test: build python ## Run all tests: everything, then the index under the address and thread sanitizers.
-	swift test --skip-build
+	$(TESTS) --skip-build
 	$(MAKE) test-address
 	$(MAKE) test-thread
 
