@@ -41,6 +41,8 @@ extension CatalogState {
         return .allowedRegionsChanged(
           route: route.id, start: route.span.lower, regions: regions)
       }
+    case .arrange(let layout):
+      events = try routes.isEmpty ? bootstrap(layout) : arrange(layout, expected: expected)
     }
     return events.isEmpty ? .alreadyDone : .append(events)
   }
@@ -56,7 +58,10 @@ extension CatalogState {
     }
     let count = command.change.count
     guard count > 0 else { throw .emptyBatch }
-    if case .bootstrap = command.change { return }
+    switch command.change {
+    case .bootstrap, .arrange: return
+    case .split, .merge, .move, .setState, .setAllowedRegions: break
+    }
     guard count <= RouteChange.maximumCount else {
       throw .batchTooLarge(count: count, maximum: RouteChange.maximumCount)
     }
@@ -67,13 +72,7 @@ extension CatalogState {
     guard routes.isEmpty, routes.nextRouteID == RouteID(1) else {
       throw .alreadyBootstrapped(version: version)
     }
-    if let first = seeds.first, first.start != .least {
-      throw .firstRouteNotAtLeastKey(start: first.start)
-    }
-    for index in seeds.indices.dropFirst() where seeds[index].start <= seeds[index - 1].start {
-      throw .bootstrapNotAscending(
-        index: index, previous: seeds[index - 1].start, start: seeds[index].start)
-    }
+    try checkAscending(seeds)
     var id = routes.nextRouteID
     return [
       .routesBootstrapped(
@@ -84,6 +83,17 @@ extension CatalogState {
             allowedRegions: try allowed(seed.allowedRegions))
         })
     ]
+  }
+
+  /// That these can be all routes of a catalog.
+  func checkAscending(_ seeds: [RouteSeedRequest]) throws(Refusal) {
+    if let first = seeds.first, first.start != .least {
+      throw .firstRouteNotAtLeastKey(start: first.start)
+    }
+    for index in seeds.indices.dropFirst() where seeds[index].start <= seeds[index - 1].start {
+      throw .bootstrapNotAscending(
+        index: index, previous: seeds[index - 1].start, start: seeds[index].start)
+    }
   }
 
   /// Regions as events have them.

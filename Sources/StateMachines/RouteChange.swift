@@ -17,6 +17,10 @@ package enum RouteChange: Hashable, Sendable {
   case setState([RouteID], to: RouteState)
   /// The regions in any order; none means anywhere.
   case setAllowedRegions([RouteID], to: [Region])
+  /// All routes as they are to be, in ascending order of their start keys, the first at
+  /// ``Key/least``: by the splits and merges that it takes, and a move at most for each route. A
+  /// catalog without routes is bootstrapped with them; else the regions are not looked at.
+  case arrange([RouteSeedRequest])
 }
 
 /// A route of the bootstrap: it reaches from `start` to the start of the next.
@@ -57,13 +61,13 @@ package struct MergeRequest: Hashable, Sendable {
 }
 
 extension RouteChange {
-  /// The most changes in one command, the bootstrap's routes aside.
+  /// The most changes in one command, those of a bootstrap and an arrangement aside.
   package static let maximumCount = 100_000
 
   /// How many changes are asked for.
   package var count: Int {
     switch self {
-    case .bootstrap(let seeds): seeds.count
+    case .bootstrap(let seeds), .arrange(let seeds): seeds.count
     case .split(let splits): splits.count
     case .merge(let merges): merges.count
     case .move(let routes, _), .setState(let routes, _), .setAllowedRegions(let routes, _):

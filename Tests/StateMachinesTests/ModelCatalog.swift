@@ -94,6 +94,48 @@ struct ModelCatalog {
         }
         changes += 1
       }
+    case .arrange(let layout):
+      let starts = Set(layout.map(\.start))
+      func isWhole(_ route: Route) -> Bool {
+        starts.contains(route.span.lower) && (route.span.upper.map(starts.contains) ?? true)
+          && !starts.contains { $0 > route.span.lower && route.span.contains($0) }
+      }
+      // What begins or ends elsewhere than before was cut or taken in.
+      for route in routes where !isWhole(route) {
+        stale(route)
+        if route.state != .active { reasons.insert("route_not_active") }
+      }
+      for (index, target) in layout.enumerated() {
+        let upper = index + 1 < layout.count ? layout[index + 1].start : nil
+        let span = KeySpan(unchecked: target.start, upper)
+        if let there = routes.first(where: { $0.span.lower == target.start }) {
+          guard there.span != span || there.group != target.group else { continue }
+          if there.group != target.group { stale(there) }
+          update(there.id) { ($0.span, $0.group) = (span, target.group) }
+          changes += 1
+        } else {
+          changes += 1
+        }
+      }
+      for route in routes where !starts.contains(route.span.lower) {
+        next.routes.removeAll { $0.id == route.id }
+        changes += 1
+      }
+      for (index, target) in layout.enumerated()
+      where !routes.contains(where: { $0.span.lower == target.start }) {
+        guard let before = next.routes.lastIndex(where: { $0.span.lower < target.start }) else {
+          continue
+        }
+        var cut = next.routes[before]
+        cut.parent = cut.id
+        cut.id = next.nextRouteID
+        cut.span = KeySpan(
+          unchecked: target.start, index + 1 < layout.count ? layout[index + 1].start : nil)
+        cut.group = target.group
+        next.routes.insert(cut, at: before + 1)
+        update(cut.id) { _ in }
+        next.nextRouteID = next.nextRouteID.next
+      }
     case .move(let ids, let group):
       for id in ids {
         guard let route = original(id), route.group != group else { continue }

@@ -22,7 +22,7 @@ extension RouteChange {
         ? .random(using: &generator)
         : .random(length: 0...4, alphabet: 0x61...0x64, using: &generator)
     }
-    switch Int.random(in: 0..<10, using: &generator) {
+    switch Int.random(in: 0..<11, using: &generator) {
     case 0...3:
       let count = generator.oneIn(3) ? 12 : 2
       return .split(
@@ -46,6 +46,19 @@ extension RouteChange {
             pairs.append(MergeRequest(left: routes[index + 2].id, right: routes[index + 1].id))
           }
           return pairs
+        })
+    case 10:
+      // Near what is there, or anything.
+      let starts = Set(
+        (generator.oneIn(4) ? [] : routes.map(\.span.lower).filter { _ in !generator.oneIn(5) })
+          + (0..<Int.random(in: 0...2, using: &generator)).map { _ in key(&generator) })
+      return .arrange(
+        ([.least] + starts.filter { $0 != .least }.sorted()).map { start in
+          let group = routes.last { $0.span.lower <= start }?.group ?? GroupID(1)
+          return RouteSeedRequest(
+            start: start,
+            group: generator.oneIn(6)
+              ? GroupID(UInt64.random(in: 1...3, using: &generator)) : group)
         })
     case 7:
       return .move(

@@ -54,15 +54,16 @@ extension NodeClient {
       case .bootstrap(let seeds):
         let request = Wire.BootstrapRequest.with {
           $0.header = header
-          $0.routes = seeds.map { seed in
-            .with {
-              $0.start = Data(seed.start.bytes)
-              $0.groupID = seed.group.rawValue
-              $0.allowedRegions = seed.allowedRegions.map(\.name)
-            }
-          }
+          $0.routes = seeds.map(Wire.RouteSeed.init)
         }
         response = try await commands.bootstrap(
+          try Self.fitting(request), metadata: metadata, options: options)
+      case .arrange(let layout):
+        let request = Wire.ArrangeRequest.with {
+          $0.header = header
+          $0.routes = layout.map(Wire.RouteSeed.init)
+        }
+        response = try await commands.arrange(
           try Self.fitting(request), metadata: metadata, options: options)
       case .split(let splits):
         let request = Wire.SplitBatchRequest.with {

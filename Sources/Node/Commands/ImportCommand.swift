@@ -5,7 +5,7 @@ import StateMachines
 struct ImportCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "import",
-    abstract: "Cut the first routes of a catalog from a file of keys.",
+    abstract: "Fill a catalog from a file of keys, or from a TiKV cluster's region listing.",
     discussion: """
       The file has a key on each line; what follows a tab names the key's owner. It may be \
       compressed with gzip. Keys are sorted, and repeated ones dropped, where needed. A route \
@@ -13,33 +13,58 @@ struct ImportCommand: AsyncParsableCommand {
       keyspace. The catalog must be empty; a folder is made if there is none. All routes are one \
       entry of the log: the import is there whole, or not at all.
 
+      With --format pd the file is what pd-ctl prints for `region` (JSON, regions in any order): a \
+      route for each region. A catalog that has routes is brought into line with the listing: what \
+      changed since the last one becomes one version, and what did not is not touched.
+
       Examples:
         cadastre import keys.tsv.gz --log ./catalog --every 10
         cadastre import keys.txt --groups-by round-robin --groups 64 --log ./catalog --dry-run
+        pd-ctl region | cadastre import - --format pd --log ./tikv
       """)
 
   enum Grouping: String, ExpressibleByArgument, CaseIterable {
     case package
     case roundRobin = "round-robin"
+    case region
+    case leaderStore = "leader-store"
+  }
+
+  enum Format: String, ExpressibleByArgument, CaseIterable {
+    case keys
+    case pd
   }
 
   @Argument(
-    help: ArgumentHelp("The file of keys; - is standard input.", valueName: "file"),
+    help: ArgumentHelp("The file; - is standard input.", valueName: "file"),
     transform: parsePath)
   var file: String
 
+  @Option(help: "What the file holds: a key a line, or a region listing of TiKV's PD.")
+  var format = Format.keys
+
   @OptionGroup var catalog: CatalogOptions
 
-  @Option(help: ArgumentHelp("Start a route at every Nth key.", valueName: "n"))
-  var every = 10
+  @Option(
+    help: ArgumentHelp("Start a route at every Nth key. Default: 10.", valueName: "n"))
+  var every: Int?
 
   @Option(
     help: ArgumentHelp(
       "Which group gets a route.",
       discussion:
         "package: a group for each distinct owner of a route's first key, numbered by name; "
-        + "round-robin: groups 1 to --groups in turn."))
-  var groupsBy = Grouping.package
+        + "round-robin: groups 1 to --groups in turn; region: the region, by its id; "
+        + "leader-store: the store that leads the region. Default: package, and region with "
+        + "--format pd."))
+  var groupsBy: Grouping?
+
+  @Option(
+    help: ArgumentHelp(
+      "With --format pd: routes of this group where no region is listed. Default: refuse gaps.",
+      valueName: "group"),
+    transform: parseGroupID)
+  var fillGaps: GroupID?
 
   @Option(help: ArgumentHelp("How many groups, for round-robin.", valueName: "n"))
   var groups: Int?
@@ -61,8 +86,21 @@ struct ImportCommand: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
-    if every < 1 { throw ValidationError("--every must be above 0") }
+    if let every, every < 1 { throw ValidationError("--every must be above 0") }
     if let groups, groups < 1 { throw ValidationError("--groups must be above 0") }
+    switch (format, groupsBy) {
+    case (.keys, .region), (.keys, .leaderStore):
+      throw ValidationError("--groups-by region and leader-store go with --format pd")
+    case (.pd, .package), (.pd, .roundRobin):
+      throw ValidationError("with --format pd groups are by region or by leader-store")
+    case (.keys, _), (.pd, _): break
+    }
+    if format == .pd, every != nil || escaped || !regions.isEmpty {
+      throw ValidationError("--every, --escaped and --regions go with a file of keys")
+    }
+    if format == .keys, fillGaps != nil {
+      throw ValidationError("--fill-gaps goes with --format pd: keys leave no gaps")
+    }
     if (groups != nil) != (groupsBy == .roundRobin) {
       throw ValidationError("--groups N goes with --groups-by round-robin, and only with it")
     }
@@ -70,6 +108,13 @@ struct ImportCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
+    switch format {
+    case .keys: try await importKeys()
+    case .pd: try await importRegions()
+    }
+  }
+
+  private func importKeys() async throws {
     let start = NodeClock.system.now()
     let place = dryRun ? nil : try catalog.place()
     var existing: FolderWriter?
@@ -102,14 +147,14 @@ struct ImportCommand: AsyncParsableCommand {
   }
 
   /// The catalog in the folder; nil when there is none yet.
-  private func openExisting(_ folder: String) throws -> FolderWriter? {
+  func openExisting(_ folder: String) throws -> FolderWriter? {
     let writer: FolderWriter
     do {
       writer = try FolderWriter(folder: folder)
     } catch let problem as Problem where problem.code == "no-log" {
       return nil
     }
-    guard writer.state.routes.isEmpty else {
+    guard format == .pd || writer.state.routes.isEmpty else {
       let version = writer.state.version
       writer.close()
       throw Problem(NodeError(Refusal.alreadyBootstrapped(version: version), current: version))
@@ -143,11 +188,8 @@ struct ImportCommand: AsyncParsableCommand {
     let progress = ProgressBar("cutting", unit: "keys", total: UInt64(keys.count))
     defer { progress.finish() }
     let grouping: CatalogCut.Grouping =
-      switch groupsBy {
-      case .package: .byOwner
-      case .roundRobin: .roundRobin(groups ?? 1)
-      }
-    return CatalogCut(of: keys, every: every, grouping: grouping, progress: progress.update)
+      groupsBy == .roundRobin ? .roundRobin(groups ?? 1) : .byOwner
+    return CatalogCut(of: keys, every: every ?? 10, grouping: grouping, progress: progress.update)
   }
 
   private func command(_ cut: CatalogCut) -> Command {

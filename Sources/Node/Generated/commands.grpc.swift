@@ -111,6 +111,19 @@ package enum Cadastre_V1_CatalogCommands: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "Arrange" metadata.
+        package enum Arrange: Sendable {
+            /// Request type for "Arrange".
+            package typealias Input = Cadastre_V1_ArrangeRequest
+            /// Response type for "Arrange".
+            package typealias Output = Cadastre_V1_CommandResponse
+            /// Descriptor for "Arrange".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "cadastre.v1.CatalogCommands"),
+                method: "Arrange",
+                type: .unary
+            )
+        }
         /// Descriptors for all methods in the "cadastre.v1.CatalogCommands" service.
         package static let descriptors: [GRPCCore.MethodDescriptor] = [
             Bootstrap.descriptor,
@@ -119,7 +132,8 @@ package enum Cadastre_V1_CatalogCommands: Sendable {
             Merge.descriptor,
             Move.descriptor,
             SetState.descriptor,
-            SetAllowedRegions.descriptor
+            SetAllowedRegions.descriptor,
+            Arrange.descriptor
         ]
     }
 }
@@ -287,6 +301,24 @@ extension Cadastre_V1_CatalogCommands {
             request: GRPCCore.StreamingServerRequest<Cadastre_V1_SetAllowedRegionsRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_CommandResponse>
+
+        /// Handle the "Arrange" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Brings the routes into line with a list of all of them, in one version.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Cadastre_V1_ArrangeRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Cadastre_V1_CommandResponse` messages.
+        func arrange(
+            request: GRPCCore.StreamingServerRequest<Cadastre_V1_ArrangeRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_CommandResponse>
     }
 
     /// Service protocol for the "cadastre.v1.CatalogCommands" service.
@@ -438,6 +470,24 @@ extension Cadastre_V1_CatalogCommands {
             request: GRPCCore.ServerRequest<Cadastre_V1_SetAllowedRegionsRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Cadastre_V1_CommandResponse>
+
+        /// Handle the "Arrange" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Brings the routes into line with a list of all of them, in one version.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Cadastre_V1_ArrangeRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Cadastre_V1_CommandResponse` message.
+        func arrange(
+            request: GRPCCore.ServerRequest<Cadastre_V1_ArrangeRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Cadastre_V1_CommandResponse>
     }
 
     /// Simple service protocol for the "cadastre.v1.CatalogCommands" service.
@@ -587,6 +637,24 @@ extension Cadastre_V1_CatalogCommands {
             request: Cadastre_V1_SetAllowedRegionsRequest,
             context: GRPCCore.ServerContext
         ) async throws -> Cadastre_V1_CommandResponse
+
+        /// Handle the "Arrange" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Brings the routes into line with a list of all of them, in one version.
+        ///
+        /// - Parameters:
+        ///   - request: A `Cadastre_V1_ArrangeRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Cadastre_V1_CommandResponse` to respond with.
+        func arrange(
+            request: Cadastre_V1_ArrangeRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Cadastre_V1_CommandResponse
     }
 }
 
@@ -671,6 +739,17 @@ extension Cadastre_V1_CatalogCommands.StreamingServiceProtocol {
                 )
             }
         )
+        router.registerHandler(
+            forMethod: Cadastre_V1_CatalogCommands.Method.Arrange.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Cadastre_V1_ArrangeRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Cadastre_V1_CommandResponse>(),
+            handler: { request, context in
+                try await self.arrange(
+                    request: request,
+                    context: context
+                )
+            }
+        )
     }
 }
 
@@ -748,6 +827,17 @@ extension Cadastre_V1_CatalogCommands.ServiceProtocol {
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_CommandResponse> {
         let response = try await self.setAllowedRegions(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    package func arrange(
+        request: GRPCCore.StreamingServerRequest<Cadastre_V1_ArrangeRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_CommandResponse> {
+        let response = try await self.arrange(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
@@ -842,6 +932,19 @@ extension Cadastre_V1_CatalogCommands.SimpleServiceProtocol {
     ) async throws -> GRPCCore.ServerResponse<Cadastre_V1_CommandResponse> {
         return GRPCCore.ServerResponse<Cadastre_V1_CommandResponse>(
             message: try await self.setAllowedRegions(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    package func arrange(
+        request: GRPCCore.ServerRequest<Cadastre_V1_ArrangeRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Cadastre_V1_CommandResponse> {
+        return GRPCCore.ServerResponse<Cadastre_V1_CommandResponse>(
+            message: try await self.arrange(
                 request: request.message,
                 context: context
             ),
@@ -1031,6 +1134,29 @@ extension Cadastre_V1_CatalogCommands {
         func setAllowedRegions<Result>(
             request: GRPCCore.ClientRequest<Cadastre_V1_SetAllowedRegionsRequest>,
             serializer: some GRPCCore.MessageSerializer<Cadastre_V1_SetAllowedRegionsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Cadastre_V1_CommandResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Cadastre_V1_CommandResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Arrange" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Brings the routes into line with a list of all of them, in one version.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Cadastre_V1_ArrangeRequest` message.
+        ///   - serializer: A serializer for `Cadastre_V1_ArrangeRequest` messages.
+        ///   - deserializer: A deserializer for `Cadastre_V1_CommandResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func arrange<Result>(
+            request: GRPCCore.ClientRequest<Cadastre_V1_ArrangeRequest>,
+            serializer: some GRPCCore.MessageSerializer<Cadastre_V1_ArrangeRequest>,
             deserializer: some GRPCCore.MessageDeserializer<Cadastre_V1_CommandResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Cadastre_V1_CommandResponse>) async throws -> Result
@@ -1306,6 +1432,40 @@ extension Cadastre_V1_CatalogCommands {
                 onResponse: handleResponse
             )
         }
+
+        /// Call the "Arrange" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Brings the routes into line with a list of all of them, in one version.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Cadastre_V1_ArrangeRequest` message.
+        ///   - serializer: A serializer for `Cadastre_V1_ArrangeRequest` messages.
+        ///   - deserializer: A deserializer for `Cadastre_V1_CommandResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func arrange<Result>(
+            request: GRPCCore.ClientRequest<Cadastre_V1_ArrangeRequest>,
+            serializer: some GRPCCore.MessageSerializer<Cadastre_V1_ArrangeRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Cadastre_V1_CommandResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Cadastre_V1_CommandResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Cadastre_V1_CatalogCommands.Method.Arrange.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
     }
 }
 
@@ -1509,6 +1669,35 @@ extension Cadastre_V1_CatalogCommands.ClientProtocol {
         try await self.setAllowedRegions(
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Cadastre_V1_SetAllowedRegionsRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Cadastre_V1_CommandResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Arrange" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Brings the routes into line with a list of all of them, in one version.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Cadastre_V1_ArrangeRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func arrange<Result>(
+        request: GRPCCore.ClientRequest<Cadastre_V1_ArrangeRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Cadastre_V1_CommandResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.arrange(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Cadastre_V1_ArrangeRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Cadastre_V1_CommandResponse>(),
             options: options,
             onResponse: handleResponse
@@ -1744,6 +1933,39 @@ extension Cadastre_V1_CatalogCommands.ClientProtocol {
             metadata: metadata
         )
         return try await self.setAllowedRegions(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Arrange" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Brings the routes into line with a list of all of them, in one version.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func arrange<Result>(
+        _ message: Cadastre_V1_ArrangeRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Cadastre_V1_CommandResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Cadastre_V1_ArrangeRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.arrange(
             request: request,
             options: options,
             onResponse: handleResponse

@@ -60,7 +60,7 @@ package struct KeyFileReader {
     return reader
   }
 
-  private static func open(_ path: String) throws -> FileHandle {
+  static func open(_ path: String) throws -> FileHandle {
     var isDirectory: ObjCBool = false
     guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) else {
       throw Problem(

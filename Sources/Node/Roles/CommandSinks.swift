@@ -120,7 +120,7 @@ extension Command {
       "command": "\(id)", "actor": "\(actor)", "changes": "\(change.count)",
     ]
     switch change {
-    case .bootstrap: break
+    case .bootstrap, .arrange: break
     case .split(let splits):
       if splits.count == 1, let route = splits[0].route { metadata["route_id"] = "\(route)" }
     case .merge(let merges):
@@ -144,6 +144,7 @@ extension RouteChange {
     case .move: "move"
     case .setState: "set state"
     case .setAllowedRegions: "set allowed regions"
+    case .arrange: "arrange"
     }
   }
 }

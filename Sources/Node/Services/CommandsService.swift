@@ -63,6 +63,12 @@ package struct CommandsService: Cadastre_V1_CatalogCommands.ServiceProtocol {
     try await submit(request)
   }
 
+  package func arrange(
+    request: ServerRequest<Wire.ArrangeRequest>, context: ServerContext
+  ) async throws -> ServerResponse<Wire.CommandResponse> {
+    try await submit(request)
+  }
+
   private func submit(
     _ request: ServerRequest<some WireCommand>
   ) async throws -> ServerResponse<Wire.CommandResponse> {

@@ -50,21 +50,44 @@ extension Cadastre_V1_BootstrapRequest: WireCommand {
   package static let maximumRouteCount = 200_000
 
   package func change() throws(MalformedMessage) -> RouteChange {
-    guard routes.count <= Self.maximumRouteCount else {
-      throw MalformedMessage(
-        "routes: \(routes.count) are too many for one call: give at most "
-          + "\(Self.maximumRouteCount), or import them into the leader's folder")
-    }
-    var seeds: [RouteSeedRequest] = []
-    seeds.reserveCapacity(routes.count)
-    for route in routes {
-      seeds.append(
-        RouteSeedRequest(
-          start: try key("routes.start", route.start), group: GroupID(route.groupID),
-          allowedRegions: try regions("routes.allowed_regions", route.allowedRegions)))
-    }
-    return .bootstrap(seeds)
+    .bootstrap(try seeds(routes))
   }
+}
+
+extension Cadastre_V1_ArrangeRequest: WireCommand {
+  package func change() throws(MalformedMessage) -> RouteChange {
+    .arrange(try seeds(routes))
+  }
+}
+
+extension Cadastre_V1_RouteSeed {
+  package init(_ seed: RouteSeedRequest) {
+    self.init()
+    start = Data(seed.start.bytes)
+    groupID = seed.group.rawValue
+    allowedRegions = seed.allowedRegions.map(\.name)
+  }
+}
+
+/// All routes of a catalog.
+private func seeds(
+  _ routes: [Cadastre_V1_RouteSeed]
+) throws(MalformedMessage) -> [RouteSeedRequest] {
+  let maximum = Cadastre_V1_BootstrapRequest.maximumRouteCount
+  guard routes.count <= maximum else {
+    throw MalformedMessage(
+      "routes: \(routes.count) are too many for one call: give at most "
+        + "\(maximum), or import them into the leader's folder")
+  }
+  var seeds: [RouteSeedRequest] = []
+  seeds.reserveCapacity(routes.count)
+  for route in routes {
+    seeds.append(
+      RouteSeedRequest(
+        start: try key("routes.start", route.start), group: GroupID(route.groupID),
+        allowedRegions: try regions("routes.allowed_regions", route.allowedRegions)))
+  }
+  return seeds
 }
 
 extension Cadastre_V1_SplitRequest: WireCommand {

@@ -20,6 +20,7 @@ package enum Wire {
   package typealias CommandHeader = Cadastre_V1_CommandHeader
   package typealias CommandResponse = Cadastre_V1_CommandResponse
   package typealias BootstrapRequest = Cadastre_V1_BootstrapRequest
+  package typealias ArrangeRequest = Cadastre_V1_ArrangeRequest
   package typealias RouteSeed = Cadastre_V1_RouteSeed
   package typealias SplitPoint = Cadastre_V1_SplitPoint
   package typealias SplitRequest = Cadastre_V1_SplitRequest

@@ -20,13 +20,7 @@ package struct ChangeFingerprint: FixedBytes {
   package init(of change: RouteChange) {
     var writer = Writer()
     switch change {
-    case .bootstrap(let seeds):
-      writer.add(1, count: seeds.count)
-      for seed in seeds {
-        writer.add(seed.start)
-        writer.add(seed.group.rawValue)
-        writer.add(seed.allowedRegions)
-      }
+    case .bootstrap(let seeds): writer.add(1, seeds)
     case .split(let splits):
       writer.add(2, count: splits.count)
       for split in splits {
@@ -51,6 +45,7 @@ package struct ChangeFingerprint: FixedBytes {
       writer.add(6, count: routes.count)
       writer.add(routes)
       writer.add(regions)
+    case .arrange(let layout): writer.add(7, layout)
     }
     bytes = Array(SHA256.hash(data: writer.bytes).prefix(Self.byteCount))
   }
@@ -66,6 +61,15 @@ package struct ChangeFingerprint: FixedBytes {
     mutating func add(_ kind: UInt64, count: Int) {
       add(kind)
       add(UInt64(count))
+    }
+
+    mutating func add(_ kind: UInt64, _ seeds: [RouteSeedRequest]) {
+      add(kind, count: seeds.count)
+      for seed in seeds {
+        add(seed.start)
+        add(seed.group.rawValue)
+        add(seed.allowedRegions)
+      }
     }
 
     mutating func add(_ key: Key) {

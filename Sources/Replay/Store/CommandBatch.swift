@@ -142,6 +142,7 @@ extension RouteChange {
   /// asks for all that the events say, and for more, passes as well: only the fingerprint, which the
   /// log of whoever decided has, tells the two apart.
   func couldHaveMade(_ events: [Event]) -> Bool {
+    if case .arrange(let layout) = self { return layout.couldHaveMade(events) }
     if case .split(let splits) = self {
       // A part is cut at the first key that is asked for within it.
       let keys = splits.map(\.at).sorted()
@@ -160,6 +161,7 @@ extension RouteChange {
       case .setState(let routes, let state): Set(routes.map { .state($0, state) })
       case .setAllowedRegions(let routes, let regions):
         Set(routes.map { .regions($0, Set(regions)) })
+      case .arrange: []
       }
     return events.allSatisfy { event in
       switch event {
@@ -187,6 +189,24 @@ extension RouteChange {
     case group(RouteID, GroupID)
     case state(RouteID, RouteState)
     case regions(RouteID, Set<Region>)
+  }
+}
+
+extension [RouteSeedRequest] {
+  /// Whether `events` may have led to a layout: routes begin where it says, end where it says
+  /// nothing, and go to groups that it names. O(*m* + *e*).
+  fileprivate func couldHaveMade(_ events: [Event]) -> Bool {
+    let (starts, groups) = (Set(map(\.start)), Set(map(\.group)))
+    return events.allSatisfy { event in
+      switch event {
+      case .routesBootstrapped(let seeds): seeds.map(\.start) == map(\.start)
+      case .routeSplit(_, _, let boundary, _): starts.contains(boundary)
+      case .routesMerged(_, _, let boundary, _): !starts.contains(boundary)
+      case .routeMoved(_, let start, _, let group):
+        starts.contains(start) && groups.contains(group)
+      case .routeStateChanged, .allowedRegionsChanged, .catalogCommitted, .logTrimmed: false
+      }
+    }
   }
 }
 
