@@ -20,12 +20,12 @@ extension NodeCore {
     // In this order: what is true of the freshness now is true of every state published later.
     let staleness = staleness()
     let current = store.current
-    // A version of another history is not the one that is asked for.
-    guard demand == .none || divergence == nil else { return nil }
-    guard current.version >= demand.minimumVersion else { return nil }
-    if let maximum = demand.maximumStaleness {
-      guard let staleness, staleness <= maximum else { return nil }
-    }
+    let guarantee = ReadGuarantee(
+      version: current.version, staleness: staleness, isDiverged: divergence != nil)
+    guard
+      guarantee.meets(
+        minimumVersion: demand.minimumVersion, maximumStaleness: demand.maximumStaleness)
+    else { return nil }
     return CatalogView(state: current, stamp: stamp(current.version, staleness: staleness))
   }
 

@@ -26,16 +26,6 @@ package final class Replica: Sendable {
     lastHeard = Mutex(core.clock.now())
   }
 
-  /// What is to be done when following has ended.
-  enum Remedy: Sendable {
-    case reconnect
-    case installState
-    /// Nothing that this node can do: an operator has to look at it.
-    case halt(String)
-    /// The same, and the history here is not the leader's.
-    case diverged(String)
-  }
-
   /// Follows until the task is cancelled or the node shuts down.
   package func run() async {
     var backoff = Backoff(first: options.firstPause, maximum: options.maximumPause)
@@ -93,44 +83,19 @@ package final class Replica: Sendable {
       ])
   }
 
-  static func remedy(for failure: any Error) -> Remedy {
+  /// What is to be done when following has ended like this.
+  static func remedy(for failure: any Error) -> FollowRemedy {
     switch failure {
-    case let failure as ResetByLeader:
-      switch failure.reason {
-      case .trimmed: .installState
-      case .diverged, .unspecified, .UNRECOGNIZED:
-        .diverged(
-          "One of the two logs was rewritten. Verify both; rebuild this mirror in an empty folder "
-            + "if the leader's is right.")
-      }
-    case StoreError.unproven(_, let error):
-      switch error.recovery {
-      case .resume: .reconnect
-      case .installState: .installState
-      case .halt(let remedy): .diverged(remedy)
-      }
-    case let error as StoreError where error.isPoison:
-      // What is here is the beginning of the leader's history all the same.
-      .halt("Serving the version before it: \(error.remedy).")
+    case let failure as FollowFailure: failure.remedy
     case let error as NodeError where error.reason == "wrong_catalog":
       .diverged(error.detail?.remedy ?? "")
-    case let error as StoreError where error.isOfAnotherCatalog:
-      .diverged(error.remedy)
-    case let error as LogNotWhole:
-      .halt(error.condition.remedy)
-    case let error as StoreError:
-      .halt(error.remedy)
-    case is LogCodingError, is DamagedOnTheWay:
-      // Perhaps: the same entry is asked for again.
-      .reconnect
-    default:
-      .reconnect
+    default: .reconnect
     }
   }
 
   /// Follows for as long as the connection holds.
   private func follow() async throws {
-    if let condition = core.store.condition { throw LogNotWhole(condition: condition) }
+    if let condition = core.store.condition { throw FollowFailure.logNotWhole(condition) }
     let client = leader.client
     let (questions, ask) = AsyncStream.makeStream(
       of: FollowProgress.self, bufferingPolicy: .bufferingNewest(1))
@@ -197,49 +162,6 @@ package final class Replica: Sendable {
     } catch {
       note(error, "could not take over the leader's state", .error, .zero)
       return false
-    }
-  }
-}
-
-/// The log here takes no entries: what is proven of it is served.
-struct LogNotWhole: Error, CustomStringConvertible {
-  let condition: StoreError
-
-  var description: String { "the log here takes no entries: \(condition.problem)." }
-}
-
-/// An entry that is not the one that the leader has there, by the hash that the leader gave.
-struct DamagedOnTheWay: Error, CustomStringConvertible {
-  let position: LogPosition
-
-  var description: String {
-    "entry \(position) is not the one whose hash the leader gave: asking for it again"
-  }
-}
-
-extension StoreError {
-  fileprivate var isPoison: Bool {
-    if case .poisoned = self { true } else { false }
-  }
-
-  fileprivate var isOfAnotherCatalog: Bool {
-    if case .otherCatalog = self { true } else { false }
-  }
-}
-
-/// The leader says that entries do not lead from here to where it is.
-struct ResetByLeader: Error, CustomStringConvertible {
-  let reason: Cadastre_V1_ResetReason
-  let firstPosition: LogPosition
-  let lastPosition: LogPosition
-
-  var description: String {
-    switch reason {
-    case .trimmed: "the leader's log begins with entry \(firstPosition)"
-    case .diverged:
-      "the leader has another history: its entries \(firstPosition) to \(lastPosition) do not lead "
-        + "on from the last one here."
-    case .unspecified, .UNRECOGNIZED: "the leader asks for a reset of an unknown kind"
     }
   }
 }

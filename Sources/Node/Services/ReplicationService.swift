@@ -157,142 +157,33 @@ private struct Follower: Sendable {
   let writer: RPCWriter<Wire.FollowResponse>
   let questions: Questions
 
-  func run(after start: Cadastre_V1_FollowStart) async throws {
-    let position = LogPosition(start.afterPosition)
-    if let reason = try mismatch(position, hash: start.afterHash) {
-      return try await writer.write(.with { $0.reset = reset(reason) })
-    }
-    try await writer.write(
-      .with {
-        $0.started.catalogID = Data(core.store.current.catalog.bytes)
-        $0.started.leader = heartbeat(answering: 0)
-      })
-    try await send(after: position)
-  }
-
   /// Sends entries and answers until the learner goes or must be reset.
-  private func send(after position: LogPosition) async throws {
-    var cursor = position
-    var answered: UInt64 = 0
-    let era = core.era
-    while !questions.isEnded {
-      // A state that was taken over is not reached by entries.
-      guard era == core.era else {
-        return try await writer.write(.with { $0.reset = reset(.trimmed) })
-      }
-      let probe = questions.last
-      let last = core.store.current.appliedThrough
-      if cursor < last {
-        guard let entries = try entries(after: cursor, through: last) else {
-          return try await writer.write(.with { $0.reset = reset(.trimmed) })
-        }
-        // The answer to the probe goes with the entries, or after them.
-        try await send(entries, after: cursor, answering: answered)
-        cursor = LogPosition(cursor.rawValue + UInt64(entries.count))
-      } else if probe > answered {
-        try await writer.write(.with { $0.heartbeat = heartbeat(answering: probe) })
-        answered = probe
-      } else {
-        switch await subscription.wait() {
-        case .changed, .due: continue
-        case .cancelled: return
-        case .closed: throw ReplicationService.shuttingDown
-        }
+  func run(after start: Cadastre_V1_FollowStart) async throws {
+    var (session, first) = try core.store.beginFollowing(
+      try FollowStart(start), view: core.leaderView,
+      messageByteCount: core.limits.messageByteCount)
+    try await writer.write(Wire.FollowResponse(first))
+    while !questions.isEnded, !session.isOver {
+      let messages = try session.next(core.leaderView, probe: questions.last)
+      for message in messages { try await writer.write(Wire.FollowResponse(message)) }
+      guard messages.isEmpty else { continue }
+      switch await subscription.wait() {
+      case .changed, .due: continue
+      case .cancelled: return
+      case .closed: throw ReplicationService.shuttingDown
       }
     }
   }
+}
 
-  /// The bytes of some entries; nil when they are no longer retained. The log may hold more than is
-  /// proven: nothing of that is sent.
-  private func entries(
-    after position: LogPosition, through last: LogPosition
-  ) throws(StoreError) -> [[UInt8]]? {
-    let count = min(8192, last.rawValue - position.rawValue)
-    do {
-      return try core.store.entryBytes(
-        from: position.next, maxCount: Int(count), maxBytes: core.limits.messageByteCount)
-    } catch {
-      guard case .notRetained = error else { throw error }
-      return nil
-    }
-  }
-
-  /// Sends entries in messages of about the allowed size, and larger ones in parts.
-  private func send(
-    _ entries: [[UInt8]], after cursor: LogPosition, answering probe: UInt64
-  ) async throws {
-    let limit = core.limits.messageByteCount
-    var (batch, byteCount) = ([Data](), 0)
-    func flush(through position: LogPosition) async throws {
-      guard !batch.isEmpty else { return }
-      let entries = batch
-      let hash = try core.store.hash(at: position)
-      try await writer.write(
-        .with {
-          $0.entries.entries = entries
-          $0.entries.leader = heartbeat(answering: probe)
-          $0.entries.lastHash = hash.map { Data($0.bytes) } ?? Data()
-        })
-      (batch, byteCount) = ([], 0)
-    }
-    var last = cursor
-    for entry in entries {
-      if byteCount + entry.count > limit { try await flush(through: last) }
-      last = last.next
-      if entry.count > limit {
-        try await send(parts: entry, position: last, limit)
-      } else {
-        batch.append(Data(entry))
-        byteCount += entry.count
-      }
-    }
-    try await flush(through: last)
-  }
-
-  private func send(parts entry: [UInt8], position: LogPosition, _ limit: Int) async throws {
-    let hash = try core.store.hash(at: position)
-    for offset in stride(from: 0, to: entry.count, by: limit) {
-      let end = min(offset + limit, entry.count)
-      try await writer.write(
-        .with {
-          $0.chunk.position = position.rawValue
-          $0.chunk.data = Data(entry[offset..<end])
-          $0.chunk.last = end == entry.count
-          $0.chunk.entrySize = UInt64(entry.count)
-          if end == entry.count { $0.chunk.hash = hash.map { Data($0.bytes) } ?? Data() }
-        })
-    }
-  }
-
-  /// Why entries cannot bring the learner up to date; nil when they can.
-  private func mismatch(
-    _ position: LogPosition, hash: Data
-  ) throws -> Cadastre_V1_ResetReason? {
-    let last = core.store.current.appliedThrough
-    guard position <= last else { return .diverged }
-    guard position.next >= (try core.store.firstPosition()) else { return .trimmed }
-    guard position > .zero else { return nil }
-    let asked = try fixed("after_hash", hash, as: EntryHash.self)
-    return try core.store.hash(at: position) == asked ? nil : .diverged
-  }
-
-  private func heartbeat(answering probe: UInt64) -> Wire.Heartbeat {
-    let staleness = core.staleness()
-    let state = core.store.current
-    return .with {
-      $0.position = state.appliedThrough.rawValue
-      $0.version = state.version.rawValue
-      $0.probe = probe
-      if let staleness { $0.stalenessMs = staleness.wholeMilliseconds }
-    }
-  }
-
-  private func reset(_ reason: Cadastre_V1_ResetReason) -> Cadastre_V1_FollowReset {
-    .with {
-      $0.reason = reason
-      $0.firstPosition = (try? core.store.firstPosition())?.rawValue ?? 0
-      $0.lastPosition = core.store.current.appliedThrough.rawValue
-    }
+extension NodeCore {
+  /// What this node says of itself to who follows it.
+  fileprivate var leaderView: LeaderView {
+    // In this order: what is true of the freshness now is true of every state published later, and
+    // the state of a later era is never taken for one of an earlier.
+    let era = era
+    let staleness = staleness()
+    return LeaderView(era: era, staleness: staleness, state: store.current)
   }
 }
 
@@ -334,17 +225,5 @@ private final class Questions: Sendable {
       case .closed, .cancelled: return nil
       }
     }
-  }
-}
-
-extension CatalogStore {
-  /// The hash that the entry at a position must have, whatever its bytes are by now; or that of the
-  /// last one in the state that the log begins after. nil where that is not known.
-  fileprivate func hash(at position: LogPosition) throws -> EntryHash? {
-    let state = current
-    if position == state.appliedThrough { return state.lastHash }
-    // Every entry names the one before it, also the first after a base.
-    guard let next = try entryBytes(from: position.next, maxCount: 1).first else { return nil }
-    return try next.withUnsafeBytes { try LogEntryHeader(decoding: $0).previous }
   }
 }

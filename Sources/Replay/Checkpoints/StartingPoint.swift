@@ -2,8 +2,8 @@ import Catalog
 import StateMachines
 
 /// Where a replay begins: a checkpoint, or what the log begins after.
-struct StartingPoint: Sendable {
-  var state: CatalogState
+package struct StartingPoint: Sendable {
+  package var state: CatalogState
   /// The checkpoint; nil for the log's own beginning.
   var root: CheckpointRoot?
   /// The stored nodes of the checkpoint.
@@ -12,6 +12,19 @@ struct StartingPoint: Sendable {
   var warnings: [StoreError] = []
   /// Checkpoints that another history made.
   var foreign: [CatalogVersion] = []
+
+  package init(state: CatalogState) { self.state = state }
+
+  init(
+    state: CatalogState, root: CheckpointRoot? = nil, nodes: StoredNodeMap = StoredNodeMap(),
+    warnings: [StoreError] = [], foreign: [CatalogVersion] = []
+  ) {
+    self.state = state
+    self.root = root
+    self.nodes = nodes
+    self.warnings = warnings
+    self.foreign = foreign
+  }
 
   /// The longest tail that is replayed so that versions before the head can be held in memory.
   static let longestTail: UInt64 = 10_000
@@ -46,8 +59,8 @@ extension EventLog {
   /// With `history` it is rather a checkpoint that many versions before the end, where one is near.
   ///
   /// - Complexity: O(*n*) in the number of routes.
-  func startingPoint(
-    in checkpoints: CheckpointStore?, through end: LogPosition? = nil, history: UInt64? = nil
+  package func startingPoint(
+    in checkpoints: CheckpointStore?, through end: LogPosition?, history: UInt64?
   ) throws(StoreError) -> StartingPoint {
     var warnings: [StoreError] = []
     var foreign: [CatalogVersion] = []

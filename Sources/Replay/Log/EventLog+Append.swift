@@ -30,19 +30,6 @@ extension EventLog {
     writerTail.withLock { $0 = head }
   }
 
-  private static func check(
-    _ entries: [EncodedEntry], continue tail: Tail
-  ) throws(StoreError) {
-    var (position, hash) = (tail.position, tail.hash)
-    for encoded in entries {
-      guard encoded.entry.position == position.next else {
-        throw .gap(expected: position.next, found: encoded.entry.position)
-      }
-      guard encoded.entry.previous == hash else { throw .damaged(position.next, .brokenChain) }
-      (position, hash) = (encoded.entry.position, encoded.hash)
-    }
-  }
-
   private func add(
     _ encoded: EncodedEntry, _ fingerprint: ChangeFingerprint?, after version: CatalogVersion,
     to transaction: borrowing LMDB.WriteTransaction

@@ -64,12 +64,6 @@ extension EventLog {
     return state
   }
 
-  /// The state before the log's first entry: the base, or that of an empty catalog.
-  package func start() throws(StoreError) -> CatalogState {
-    if let base = try base() { return base }
-    return CatalogState(catalog: catalog)
-  }
-
   /// Replaces all that the log holds with a state to go on from, in one transaction: durable on
   /// return. The next entry that is appended is the one after the state. O(*n*) in the number of
   /// routes.

@@ -1,12 +1,12 @@
 import Catalog
 
 /// What the log remembers of the command that made an entry.
-struct CommandRow: Hashable {
-  var command: CommandID
+package struct CommandRow: Hashable, Sendable {
+  package var command: CommandID
   /// Of what was asked; nil when the entry came from another log.
-  var fingerprint: ChangeFingerprint?
+  package var fingerprint: ChangeFingerprint?
 
-  init(command: CommandID, fingerprint: ChangeFingerprint?) {
+  package init(command: CommandID, fingerprint: ChangeFingerprint?) {
     self.command = command
     self.fingerprint = fingerprint
   }
@@ -32,7 +32,7 @@ struct CommandRow: Hashable {
 extension EventLog {
   /// What the log remembers of the command that made the entry at a position; nil when that is
   /// behind the dedupe window. O(log *n*).
-  func commandRow(at position: LogPosition) throws(StoreError) -> CommandRow? {
+  package func commandRow(at position: LogPosition) throws(StoreError) -> CommandRow? {
     try environment.read { transaction throws(StoreError) in
       let row = try transaction.value(of: position.rawValue, in: tables.commands) {
         CommandRow($0)
@@ -41,22 +41,9 @@ extension EventLog {
     }
   }
 
-  /// The entry that a command's row leads to; nil when it was trimmed meanwhile.
-  ///
-  /// - Throws: ``StoreError/damaged(_:_:)`` when it is missing.
-  func entry(
-    of command: CommandID, at position: LogPosition
-  ) throws(StoreError) -> EncodedEntry? {
-    if let encoded = try entry(at: position) { return encoded }
-    guard try position < firstPosition() else {
-      throw .damaged(position, .index("command \(command) points at it, and it is missing"))
-    }
-    return nil
-  }
-
   /// Lends position and id of the commands within the dedupe window, from the oldest on, until
   /// `body` returns false.
-  func scanCommands(
+  package func scanCommands(
     _ body: (LogPosition, CommandID) -> Bool
   ) throws(StoreError) {
     var next: UInt64 = 0

@@ -25,21 +25,7 @@ extension EventLog {
     }
   }
 
-  /// The bytes of entries from a position on, at least one where there is one, at most `maxCount`,
-  /// and no more once they sum up to `maxBytes`. None past the end.
-  ///
-  /// - Throws: ``StoreError/notRetained(_:first:)`` when the log begins later.
-  package func entryBytes(
-    from start: LogPosition, maxCount: Int, maxBytes: Int = .max
-  ) throws(StoreError) -> [[UInt8]] {
-    var result: [[UInt8]] = []
-    try scan(from: start, maxCount: maxCount, maxBytes: maxBytes) { _, bytes in
-      result.append([UInt8](bytes))
-    }
-    return result
-  }
-
-  /// Entries from a position on, decoded and hashed; see ``entryBytes(from:maxCount:maxBytes:)``.
+  /// Entries from a position on, decoded and hashed; see ``CatalogLog/entryBytes(from:maxCount:maxBytes:)``.
   ///
   /// - Throws: ``StoreError/damaged(_:_:)`` when the first of them is no entry; damage behind it ends
   ///   the result.
@@ -102,7 +88,7 @@ extension EventLog {
   ///
   /// - Throws: ``StoreError/gap(expected:found:)`` when the next position is not there though a later
   ///   one is.
-  func scan(
+  package func scan(
     from start: LogPosition, maxCount: Int, maxBytes: Int,
     _ body: (LogPosition, UnsafeRawBufferPointer) throws(StoreError) -> Void
   ) throws(StoreError) {

@@ -12,7 +12,7 @@ extension EventLog {
   }
 
   /// Lets the writer go on after `state`, which was made of the whole log.
-  func goOn(after state: CatalogState) {
+  package func goOn(after state: CatalogState) {
     writerTail.withLock {
       $0 = Tail(position: state.appliedThrough, hash: state.lastHash, version: state.version)
     }
@@ -58,24 +58,8 @@ extension EventLog {
     return tail
   }
 
-  /// That `state`, which was made of the whole log, is the one after the entry that was written last;
-  /// not looked at when the log has grown since.
-  func checkHead(of state: CatalogState) throws(StoreError) {
-    guard let head = try writtenHead() else {
-      // Every write leaves the note.
-      let last = try lastPosition()
-      guard try last < firstPosition() else {
-        throw .damaged(last, .index("the note of what was written last is missing"))
-      }
-      return
-    }
-    if head.position > state.appliedThrough, try lastPosition() > state.appliedThrough { return }
-    guard head.position == state.appliedThrough, head.hash == state.lastHash else {
-      throw .damaged(state.appliedThrough, .notTheHead(head.hash))
-    }
-  }
-
-  func writtenHead() throws(StoreError) -> Tail? {
+  /// What the log says that it ends with, whatever its entries say; nil before the first write.
+  package func writtenHead() throws(StoreError) -> Tail? {
     try environment.read { (transaction) throws(StoreError) -> Tail? in
       try head(in: transaction)
     }
@@ -101,7 +85,7 @@ extension EventLog {
   }
 }
 
-extension EventLog.Tail {
+extension LogTail {
   private static let byteCount = 8 + EntryHash.byteCount + 8
 
   /// The fields in order, numbers little-endian.

@@ -32,32 +32,19 @@ package struct LogOptions: Sendable {
 /// elsewhere. Reads are snapshots and run beside the writer.
 ///
 /// All operations are synchronous. `FORMAT.md` describes the folder.
-package final class EventLog: Sendable {
+package final class EventLog: CatalogLog {
   /// The newest format of a folder that is read; the folder names its own.
   package static let format: UInt32 = 2
   /// The format of a folder that is made. A trim makes it the newest.
   static let firstFormat: UInt32 = 1
 
-  /// Where the log ends.
-  package struct Tail: Hashable, Sendable {
-    /// The last entry's position; that of the base, or zero, when there are no entries.
-    package var position: LogPosition
-    /// The last entry's hash, or what the next entry names otherwise.
-    package var hash: EntryHash
-    package var version: CatalogVersion
-
-    package init(position: LogPosition, hash: EntryHash, version: CatalogVersion) {
-      self.position = position
-      self.hash = hash
-      self.version = version
-    }
-  }
+  package typealias Tail = LogTail
 
   package let folder: String
   package let mode: LogMode
   package let catalog: CatalogID
   let tables: LogTables
-  let dedupeWindow: UInt64
+  package let dedupeWindow: UInt64
   private let lease: EnvironmentRegistry.Lease
   private let lock: Mutex<FolderLock?>
   /// What the writer knows the log to end with. Nil while a write whose outcome is unknown has not

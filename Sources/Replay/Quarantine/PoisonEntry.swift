@@ -44,7 +44,7 @@ extension PoisonEntry: CustomStringConvertible {
   }
 }
 
-extension EventLog {
+extension CatalogLog {
   /// What to call the refusal of the entry that follows a state: poison where the chain after it
   /// vouches for its bytes, else an entry that does not follow.
   func refusal(of entry: LogEntry, hash: EntryHash, _ error: EvolveError) -> StoreError {
@@ -63,19 +63,21 @@ extension EventLog {
     return head?.position == position && head?.hash == hash
   }
 
-  /// Keeps the bytes of a poison entry in the log's folder, and says where.
-  func quarantine(_ poison: PoisonEntry, bytes: [UInt8]) -> PoisonEntry {
-    var poison = poison
-    poison.report = try? QuarantineReport(poison: poison, bytes: bytes).write(in: folder)
-    return poison
-  }
-
   /// Keeps the bytes of the poison entry that `error` is about, which is in this log; another error
   /// is passed on as it is.
-  func quarantined(_ error: StoreError, from source: EventLog) -> StoreError {
+  func quarantined(_ error: StoreError, from source: any CatalogLog) -> StoreError {
     guard case .poisoned(let poison) = error,
       let bytes = try? source.entryBytes(from: poison.position, maxCount: 1).first
     else { return error }
     return .poisoned(quarantine(poison, bytes: bytes))
+  }
+}
+
+extension EventLog {
+  /// Keeps the bytes of a poison entry in the log's folder, and says where.
+  package func quarantine(_ poison: PoisonEntry, bytes: [UInt8]) -> PoisonEntry {
+    var poison = poison
+    poison.report = try? QuarantineReport(poison: poison, bytes: bytes).write(in: folder)
+    return poison
   }
 }

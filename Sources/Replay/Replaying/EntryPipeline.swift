@@ -7,7 +7,8 @@ struct EntryPipeline {
   var sliceCount = 512
   /// A slice takes no further entry once it has this many bytes.
   var sliceByteCount = 1 << 20
-  /// How many slices may be ready before the first is taken.
+  /// How many slices may be ready before the first is taken; with none, whoever asks for a slice
+  /// reads it.
   var depth = 4
 
   /// Entries that follow one another.
@@ -23,7 +24,7 @@ struct EntryPipeline {
   /// The entries from `start` up to and including `end`, slice by slice. `decode` makes of an
   /// entry's bytes what is wanted; it runs on another thread when there is more than a slice.
   func source<Element: Sendable>(
-    over log: EventLog, from start: LogPosition, through end: LogPosition,
+    over log: any CatalogLog, from start: LogPosition, through end: LogPosition,
     decode: @escaping @Sendable (UnsafeRawBufferPointer, LogPosition) throws(StoreError) -> Element
   ) throws(StoreError) -> SliceSource<Element> {
     let pipeline = self
@@ -31,7 +32,7 @@ struct EntryPipeline {
     let read: @Sendable (LogPosition) -> Slice<Element> = { start in
       pipeline.slice(of: log, from: start, through: end, decode: decode)
     }
-    guard start <= end, end.rawValue - start.rawValue >= UInt64(sliceCount) else {
+    guard start <= end, depth > 0, end.rawValue - start.rawValue >= UInt64(sliceCount) else {
       return SliceSource(channel: nil, reader: nil) {
         guard next <= end else { return nil }
         let slice = read(next)
@@ -58,7 +59,7 @@ struct EntryPipeline {
   }
 
   private func slice<Element>(
-    of log: EventLog, from start: LogPosition, through end: LogPosition,
+    of log: any CatalogLog, from start: LogPosition, through end: LogPosition,
     decode: (UnsafeRawBufferPointer, LogPosition) throws(StoreError) -> Element
   ) -> Slice<Element> {
     var slice = Slice<Element>(last: LogPosition(start.rawValue - 1))

@@ -62,7 +62,7 @@ extension Replayer {
 extension EventLog {
   /// What the log remembers of what was asked for, so that a mirror which becomes a leader knows
   /// commands that are sent again. O(*m* + log *n*).
-  fileprivate func fingerprints(
+  package func fingerprints(
     of entries: [EncodedEntry]
   ) throws(StoreError) -> [CommandID: ChangeFingerprint] {
     guard let first = entries.first?.entry.position, let last = entries.last?.entry.position

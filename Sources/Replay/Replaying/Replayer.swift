@@ -31,10 +31,10 @@ package struct Replayer {
   /// How many entries ``rebuild(_:)`` writes in one transaction: each costs a sync of the disk.
   package var rebuildSliceCount = 8192
 
-  let log: EventLog
+  let log: any CatalogLog
   var pipeline = EntryPipeline()
 
-  package init(_ log: EventLog) { self.log = log }
+  package init(_ log: any CatalogLog) { self.log = log }
 
   /// The state after the entry at `end`, or after the last one: from the newest checkpoint before it,
   /// or from the log's beginning.
@@ -49,7 +49,7 @@ package struct Replayer {
 
   /// The state that ``replay(through:)`` begins with.
   package func start(toward end: LogPosition? = nil) throws(StoreError) -> CatalogState {
-    let start = try log.startingPoint(in: checkpoints, through: end)
+    let start = try log.startingPoint(in: checkpoints, through: end, history: nil)
     if let onWarning { start.warnings.forEach(onWarning) }
     return start.state
   }

@@ -69,42 +69,18 @@ package final class CatalogStore: Sendable {
       (checkpoints, openFailure) = (nil, error)
     }
     var start = try log.startingPoint(
-      in: checkpoints, history: UInt64(options.historyCapacity))
+      in: checkpoints, through: nil, history: UInt64(options.historyCapacity))
     if let openFailure { start.warnings.append(openFailure) }
     checkpointWarnings = start.warnings
-    var state = start.state
-    var history = CatalogHistory(from: state.routes, capacity: options.historyCapacity)
-    var replayer = Replayer(log)
-    replayer.onProgress = progress
-    var failure: StoreError?
-    do {
-      // Tables of long ago are not worth their memory.
-      let end = try log.lastPosition()
-      let recent = UInt64(options.historyCapacity)
-      if end.rawValue > recent, end.rawValue - recent > state.appliedThrough.rawValue {
-        try replayer.replay(onto: &state, through: LogPosition(end.rawValue - recent))
-        history = CatalogHistory(from: state.routes, capacity: options.historyCapacity)
-      }
-      replayer.onEntry = { state, entry in
-        guard state.version > history.newest else { return }
-        history.append(state.routes, events: entry.events)
-      }
-      try replayer.replay(onto: &state)
-      try log.checkHead(of: state)
-      log.goOn(after: state)
-    } catch {
-      failure = log.quarantined(error, from: log)
-      // The versions on the way to the damage were not kept, or not all.
-      if history.newest != state.version {
-        history = CatalogHistory(from: state.routes, capacity: options.historyCapacity)
-      }
-    }
+    let recovered = StoreRecovery(
+      log, from: start.state, historyCapacity: options.historyCapacity, onProgress: progress)
     folder = log.folder
     role = options.role
     self.log = log
     let writer = try StoreWriter(
       log: log, start: start, in: checkpoints,
-      published: Published(state, history: history), failure: failure,
+      published: Published(recovered.state, history: recovered.history),
+      failure: recovered.failure,
       options: options, wallMilliseconds: wallMilliseconds)
     self.writer = writer
     try writer.checkpointer.start()
@@ -181,7 +157,7 @@ extension CatalogStore {
     try log.entries(from: start, maxCount: maxCount, maxBytes: maxBytes)
   }
 
-  /// The bytes of entries from a position on; see ``EventLog/entryBytes(from:maxCount:maxBytes:)``.
+  /// The bytes of entries from a position on; see ``CatalogLog/entryBytes(from:maxCount:maxBytes:)``.
   package func entryBytes(
     from start: LogPosition, maxCount: Int, maxBytes: Int = .max
   ) throws(StoreError) -> [[UInt8]] {
@@ -202,6 +178,17 @@ extension CatalogStore {
       return Receipt(encoded.entry, outcome: .repeated)
     }
     return nil
+  }
+}
+
+// MARK: Being followed
+
+extension CatalogStore {
+  /// Takes up a learner; see ``LeaderSession/begin(_:log:view:messageByteCount:)``.
+  package func beginFollowing(
+    _ start: FollowStart, view: LeaderView, messageByteCount: Int
+  ) throws(StoreError) -> (session: LeaderSession, first: FollowMessage) {
+    try LeaderSession.begin(start, log: log, view: view, messageByteCount: messageByteCount)
   }
 }
 

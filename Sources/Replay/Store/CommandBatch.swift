@@ -30,7 +30,7 @@ struct CommandBatch {
   ///
   /// - Throws: ``StoreError`` when the log cannot be read.
   mutating func decide(
-    _ command: Command, earlier: [LogPosition], log: EventLog, wall: () -> UInt64
+    _ command: Command, earlier: [LogPosition], log: any CatalogLog, wall: () -> UInt64
   ) throws(StoreError) {
     let fingerprint = ChangeFingerprint(of: command.change)
     if let index = entryOfCommand[command.id] {
@@ -83,7 +83,7 @@ struct CommandBatch {
   ///
   /// - Throws: ``StoreError`` when the log cannot be read.
   mutating func decide(
-    _ note: Note, earlier: [LogPosition], log: EventLog, wall: () -> UInt64
+    _ note: Note, earlier: [LogPosition], log: any CatalogLog, wall: () -> UInt64
   ) throws(StoreError) {
     for position in earlier {
       guard let row = try log.commandRow(at: position), row.command == note.id,

@@ -1,0 +1,166 @@
+import Catalog
+import StateMachines
+
+/// What a node that is followed says of itself: taken for each call of a ``LeaderSession``.
+package struct LeaderView: Sendable {
+  /// The last durable state.
+  package var state: CatalogState
+  /// Counts the states that were taken over whole. Read before ``state``.
+  package var era: Int
+  /// How long ago the node last knew that it had everything; zero at the leader, nil where it does
+  /// not know. Read before ``state``.
+  package var staleness: Duration?
+
+  package init(era: Int, staleness: Duration?, state: CatalogState) {
+    self.era = era
+    self.staleness = staleness
+    self.state = state
+  }
+}
+
+/// The leader's side of one learner's stream: says what to send, and knows no connection.
+///
+/// A learner that is connected asks with probes how far the leader is; each is answered when
+/// everything that the leader had when it came was sent.
+package struct LeaderSession: Sendable {
+  private let log: any CatalogLog
+  private let messageByteCount: Int
+  private let era: Int
+  /// The last entry that was sent, or that the learner had.
+  package private(set) var cursor: LogPosition
+  /// The last probe that was answered.
+  private var answered: UInt64 = 0
+  /// Whether a reset ended the session.
+  package private(set) var isOver = false
+
+  /// How many entries are read at once.
+  private static let sliceCount: UInt64 = 8192
+
+  /// Takes up a learner that begins with `start`. Messages get about `messageByteCount` bytes.
+  ///
+  /// - Returns: The session, and what to send first.
+  package static func begin(
+    _ start: FollowStart, log: any CatalogLog, view: LeaderView, messageByteCount: Int
+  ) throws(StoreError) -> (session: LeaderSession, first: FollowMessage) {
+    var session = LeaderSession(
+      log: log, messageByteCount: messageByteCount, era: view.era, cursor: start.after)
+    if let reason = try session.mismatch(start, view.state) {
+      return (session, session.reset(reason, view))
+    }
+    return (session, .started(view.state.catalog, session.heartbeat(view, answering: 0)))
+  }
+
+  private init(log: any CatalogLog, messageByteCount: Int, era: Int, cursor: LogPosition) {
+    self.log = log
+    self.messageByteCount = messageByteCount
+    self.era = era
+    self.cursor = cursor
+  }
+
+  /// What to send now, `probe` being the last that came; nothing when the learner has it all and its
+  /// answers. Nothing after a reset.
+  ///
+  /// - Throws: ``StoreError`` when the log cannot be read.
+  package mutating func next(
+    _ view: LeaderView, probe: UInt64
+  ) throws(StoreError) -> [FollowMessage] {
+    guard !isOver else { return [] }
+    // A state that was taken over is not reached by entries.
+    guard view.era == era else { return [reset(.trimmed, view)] }
+    let last = view.state.appliedThrough
+    if cursor < last {
+      guard let entries = try entries(after: cursor, through: last) else {
+        return [reset(.trimmed, view)]
+      }
+      // The answer to the probe goes with the entries after these, or after them.
+      let messages = try messages(entries, view)
+      cursor = LogPosition(cursor.rawValue + UInt64(entries.count))
+      return messages
+    }
+    guard probe > answered else { return [] }
+    answered = probe
+    return [.heartbeat(heartbeat(view, answering: probe))]
+  }
+
+  /// The bytes of some entries; nil when they are no longer retained. The log may hold more than is
+  /// proven: nothing of that is sent.
+  private func entries(
+    after position: LogPosition, through last: LogPosition
+  ) throws(StoreError) -> [[UInt8]]? {
+    let count = min(Self.sliceCount, last.rawValue - position.rawValue)
+    do {
+      return try log.entryBytes(
+        from: position.next, maxCount: Int(count), maxBytes: messageByteCount)
+    } catch {
+      guard case .notRetained = error else { throw error }
+      return nil
+    }
+  }
+
+  /// Entries in messages of about the allowed size, and larger ones in parts.
+  private func messages(
+    _ entries: [[UInt8]], _ view: LeaderView
+  ) throws(StoreError) -> [FollowMessage] {
+    var messages: [FollowMessage] = []
+    var (batch, byteCount) = ([[UInt8]](), 0)
+    func flush(through position: LogPosition) throws(StoreError) {
+      guard !batch.isEmpty else { return }
+      messages.append(
+        .entries(
+          batch, lastHash: try log.hash(at: position, before: view.state),
+          heartbeat(view, answering: answered)))
+      (batch, byteCount) = ([], 0)
+    }
+    var last = cursor
+    for entry in entries {
+      if byteCount + entry.count > messageByteCount { try flush(through: last) }
+      last = last.next
+      if entry.count > messageByteCount {
+        messages += parts(of: entry, last, try log.hash(at: last, before: view.state))
+      } else {
+        batch.append(entry)
+        byteCount += entry.count
+      }
+    }
+    try flush(through: last)
+    return messages
+  }
+
+  private func parts(
+    of entry: [UInt8], _ position: LogPosition, _ hash: EntryHash?
+  ) -> [FollowMessage] {
+    stride(from: 0, to: entry.count, by: messageByteCount).map { offset in
+      let end = min(offset + messageByteCount, entry.count)
+      return .part(
+        FollowMessage.EntryPart(
+          position: position, bytes: Array(entry[offset..<end]), isLast: end == entry.count,
+          entryByteCount: entry.count, hash: end == entry.count ? hash : nil))
+    }
+  }
+
+  /// Why entries cannot bring the learner up to date; nil when they can.
+  private func mismatch(
+    _ start: FollowStart, _ state: CatalogState
+  ) throws(StoreError) -> FollowReset.Reason? {
+    guard start.after <= state.appliedThrough else { return .diverged }
+    guard try start.after.next >= log.firstPosition() else { return .trimmed }
+    guard start.after > .zero else { return nil }
+    return try log.hash(at: start.after, before: state) == start.hash ? nil : .diverged
+  }
+
+  private func heartbeat(
+    _ view: LeaderView, answering probe: UInt64
+  ) -> FollowMessage.Heartbeat {
+    FollowMessage.Heartbeat(
+      position: view.state.appliedThrough, version: view.state.version, probe: probe,
+      staleness: view.staleness)
+  }
+
+  private mutating func reset(_ reason: FollowReset.Reason, _ view: LeaderView) -> FollowMessage {
+    isOver = true
+    return .reset(
+      FollowReset(
+        reason: reason, firstPosition: (try? log.firstPosition()) ?? .zero,
+        lastPosition: view.state.appliedThrough))
+  }
+}

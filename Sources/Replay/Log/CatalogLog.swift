@@ -1,0 +1,170 @@
+import Catalog
+import StateMachines
+
+/// What the writer, the replayer and those who follow need of a log, whatever it is kept in.
+///
+/// A log holds the entries of one catalog in the order of their positions. It begins with the first
+/// entry, or after a *base*: a state that was taken over from elsewhere. An append happens whole or
+/// not at all, and is durable on return. ``EventLog`` is the one on LMDB.
+///
+/// All operations are synchronous. Reads are snapshots and run beside the one writer.
+package protocol CatalogLog: Sendable {
+  var catalog: CatalogID { get }
+  /// How many entries back a command's id is known.
+  var dedupeWindow: UInt64 { get }
+
+  /// The position of the first entry that is kept, or that the next append gets.
+  func firstPosition() throws(StoreError) -> LogPosition
+
+  /// The position of the last entry; that of the base, or zero, when there are none. Proves nothing.
+  func lastPosition() throws(StoreError) -> LogPosition
+
+  /// Where the log ends, proven.
+  func tail() throws(StoreError) -> LogTail
+
+  /// What the log says that it ends with, whatever its entries say; nil before the first write.
+  func writtenHead() throws(StoreError) -> LogTail?
+
+  /// The entry at a position; nil when there is none.
+  func entry(at position: LogPosition) throws(StoreError) -> EncodedEntry?
+
+  /// Lends the bytes of entries from a position on, at least one where there is one, at most
+  /// `maxCount`, and no more once they sum up to `maxBytes`. None past the end.
+  ///
+  /// - Throws: ``StoreError/notRetained(_:first:)`` when the log begins later, and
+  ///   ``StoreError/gap(expected:found:)`` when an entry is missing; or what `body` throws.
+  func scan(
+    from start: LogPosition, maxCount: Int, maxBytes: Int,
+    _ body: (LogPosition, UnsafeRawBufferPointer) throws(StoreError) -> Void
+  ) throws(StoreError)
+
+  /// Adds entries, all or none: durable on return. There is one of `fingerprints` for each entry of
+  /// a command that was decided here, by the command's id.
+  ///
+  /// - Throws: ``StoreError/gap(expected:found:)`` and ``Damage/brokenChain`` unless they continue
+  ///   the log. After any other error ``tail()`` tells what the log holds: nearly always what it did.
+  func append(
+    _ entries: [EncodedEntry], fingerprints: [CommandID: ChangeFingerprint]
+  ) throws(StoreError)
+
+  /// Lets the writer go on after `state`, which was made of the whole log.
+  func goOn(after state: CatalogState)
+
+  /// The state that the log begins after; nil when it begins with the catalog's first entry.
+  func base() throws(StoreError) -> CatalogState?
+
+  /// Replaces all that the log holds with a state to go on from, whole or not at all: durable on
+  /// return.
+  ///
+  /// - Throws: ``StoreError/otherCatalog(expected:found:)`` when the state is another catalog's.
+  func install(base state: CatalogState) throws(StoreError)
+
+  /// What the log remembers of the command that made the entry at a position; nil when that is
+  /// behind the dedupe window.
+  func commandRow(at position: LogPosition) throws(StoreError) -> CommandRow?
+
+  /// Lends position and id of the commands within the dedupe window, from the oldest on, until
+  /// `body` returns false.
+  func scanCommands(_ body: (LogPosition, CommandID) -> Bool) throws(StoreError)
+
+  /// What the log remembers of what was asked for by the commands of `entries`, which are its own
+  /// and follow one another.
+  func fingerprints(
+    of entries: [EncodedEntry]
+  ) throws(StoreError) -> [CommandID: ChangeFingerprint]
+
+  /// The state to start from for one at `end` (nil: the last entry): that of a checkpoint which the
+  /// log agrees with, where it knows of any, else what the log begins after.
+  func startingPoint(
+    in checkpoints: CheckpointStore?, through end: LogPosition?, history: UInt64?
+  ) throws(StoreError) -> StartingPoint
+
+  /// Keeps the bytes of a poison entry for those who look into it, and says where.
+  func quarantine(_ poison: PoisonEntry, bytes: [UInt8]) -> PoisonEntry
+}
+
+extension CatalogLog {
+  /// The state before the log's first entry: the base, or that of an empty catalog.
+  package func start() throws(StoreError) -> CatalogState {
+    if let base = try base() { return base }
+    return CatalogState(catalog: catalog)
+  }
+
+  /// A log without checkpoints begins where it begins.
+  package func startingPoint(
+    in checkpoints: CheckpointStore?, through end: LogPosition?, history: UInt64?
+  ) throws(StoreError) -> StartingPoint {
+    StartingPoint(state: try start())
+  }
+
+  /// The bytes of entries from a position on; see ``scan(from:maxCount:maxBytes:_:)``.
+  package func entryBytes(
+    from start: LogPosition, maxCount: Int, maxBytes: Int = .max
+  ) throws(StoreError) -> [[UInt8]] {
+    var result: [[UInt8]] = []
+    try scan(from: start, maxCount: maxCount, maxBytes: maxBytes) { _, bytes in
+      result.append([UInt8](bytes))
+    }
+    return result
+  }
+
+  /// The entry that a command's row leads to; nil when it was trimmed meanwhile.
+  ///
+  /// - Throws: ``StoreError/damaged(_:_:)`` when it is missing.
+  func entry(
+    of command: CommandID, at position: LogPosition
+  ) throws(StoreError) -> EncodedEntry? {
+    if let encoded = try entry(at: position) { return encoded }
+    guard try position < firstPosition() else {
+      throw .damaged(position, .index("command \(command) points at it, and it is missing"))
+    }
+    return nil
+  }
+
+  /// The hash that the entry at a position must have, whatever its bytes are by now; or that of the
+  /// last one in the state that the log begins after. `state` is the last that is proven. nil where
+  /// the hash is not known.
+  ///
+  /// - Throws: ``StoreError/damaged(_:_:)`` when the entry after it is none.
+  func hash(at position: LogPosition, before state: CatalogState) throws(StoreError) -> EntryHash? {
+    if position == state.appliedThrough { return state.lastHash }
+    // Every entry names the one before it, also the first after a base.
+    var hash: EntryHash?
+    try scan(from: position.next, maxCount: 1, maxBytes: .max) {
+      (position, bytes) throws(StoreError) in
+      hash = try EventLog.header(bytes, at: position).previous
+    }
+    return hash
+  }
+
+  /// That `state`, which was made of the whole log, is the one after the entry that was written last;
+  /// not looked at when the log has grown since.
+  func checkHead(of state: CatalogState) throws(StoreError) {
+    guard let head = try writtenHead() else {
+      // Every write leaves the note.
+      let last = try lastPosition()
+      guard try last < firstPosition() else {
+        throw .damaged(last, .index("the note of what was written last is missing"))
+      }
+      return
+    }
+    if head.position > state.appliedThrough, try lastPosition() > state.appliedThrough { return }
+    guard head.position == state.appliedThrough, head.hash == state.lastHash else {
+      throw .damaged(state.appliedThrough, .notTheHead(head.hash))
+    }
+  }
+
+  /// That `entries` follow one another, and the log's end.
+  package static func check(
+    _ entries: [EncodedEntry], continue tail: LogTail
+  ) throws(StoreError) {
+    var (position, hash) = (tail.position, tail.hash)
+    for encoded in entries {
+      guard encoded.entry.position == position.next else {
+        throw .gap(expected: position.next, found: encoded.entry.position)
+      }
+      guard encoded.entry.previous == hash else { throw .damaged(position.next, .brokenChain) }
+      (position, hash) = (encoded.entry.position, encoded.hash)
+    }
+  }
+}

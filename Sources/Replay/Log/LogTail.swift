@@ -1,0 +1,16 @@
+import Catalog
+
+/// Where a log ends.
+package struct LogTail: Hashable, Sendable {
+  /// The last entry's position; that of the base, or zero, when there are no entries.
+  package var position: LogPosition
+  /// The last entry's hash, or what the next entry names otherwise.
+  package var hash: EntryHash
+  package var version: CatalogVersion
+
+  package init(position: LogPosition, hash: EntryHash, version: CatalogVersion) {
+    self.position = position
+    self.hash = hash
+    self.version = version
+  }
+}
