@@ -86,7 +86,7 @@ extension RouteTable.Editor {
       try setState(route: route, start: start, from: from, to: to)
     case .allowedRegionsChanged(let route, let start, let regions):
       try setAllowedRegions(route: route, start: start, to: regions)
-    case .catalogCommitted, .logTrimmed:
+    case .catalogCommitted, .logTrimmed, .region:
       break
     }
   }

@@ -59,16 +59,8 @@ extension CatalogState {
 
     /// That `entry` is the next one. Its events are for the routes to check.
     func check(_ entry: LogEntry) throws(EvolveError) {
-      guard entry.position == position.next else {
-        throw .gap(expected: position.next, found: entry.position)
-      }
-      guard entry.previous == hash else {
-        throw .brokenChain(entry.position, expected: hash, found: entry.previous)
-      }
-      // The last time there is would leave none for the next entry.
-      guard entry.time > time, entry.time.rawValue < .max else {
-        throw .timeNotAfter(entry.position, previous: time, found: entry.time)
-      }
+      guard entry.stream == .catalog else { throw .otherStream(entry.position) }
+      try ChainEnd(position: position, hash: hash, time: time).check(entry)
       let expectedVersion = try changesRoutes(entry) ? version.next : version
       guard entry.version == expectedVersion else {
         throw .wrongVersion(entry.position, expected: expectedVersion, found: entry.version)
@@ -89,6 +81,8 @@ extension CatalogState {
           subject = (commitment.position, commitment.version)
         case .logTrimmed(let marker):
           subject = (marker.through, marker.version)
+        case .region:
+          throw .doesNotFitRegion(entry.position, event: index, .otherStream)
         }
         guard subject.position <= position, subject.version <= version else {
           throw .ahead(entry.position, event: index)

@@ -18,6 +18,10 @@ package enum EvolveError: Error, Equatable, Sendable {
   case ahead(LogPosition, event: Int)
   /// The state after the entry is not the one whose digest the entry has.
   case diverged(LogPosition, expected: StateDigest, found: StateDigest)
+  /// The event at this index of the entry does not fit the region.
+  case doesNotFitRegion(LogPosition, event: Int, RegionEventError)
+  /// The entry is one of another kind of stream.
+  case otherStream(LogPosition)
 
   /// The routes of a state do not tile the keyspace, or do not fit their ids.
   case routesDoNotFit(RouteTableError)
@@ -25,6 +29,8 @@ package enum EvolveError: Error, Equatable, Sendable {
   case wrongDigest(expected: StateDigest, found: StateDigest)
   /// A number of a state's header is one that no catalog reaches.
   case impossibleHeader
+  /// The records of a region's state are not in their one order.
+  case recordsDoNotFit
 
   /// What to do about an ``EvolveError``.
   package enum Recovery: Hashable, Sendable {
@@ -40,12 +46,13 @@ package enum EvolveError: Error, Equatable, Sendable {
     switch self {
     case .gap(let expected, _):
       .resume(from: expected)
-    case .brokenChain(let position, _, _), .forked(let position, _, _):
+    case .brokenChain(let position, _, _), .forked(let position, _, _), .otherStream(let position):
       .halt(
         "Entry \(position) belongs to another history than the entries here. Verify both logs; "
           + "then rebuild the mirror whose log is wrong from an empty folder.")
     case .timeNotAfter(let position, _, _), .wrongVersion(let position, _, _),
-      .doesNotApply(let position, _, _), .ahead(let position, _):
+      .doesNotApply(let position, _, _), .ahead(let position, _),
+      .doesNotFitRegion(let position, _, _):
       .halt(
         "Entry \(position) contradicts the entries before it, though it may be in good order by "
           + "itself. Verify the log that it came from, and this one.")
@@ -53,7 +60,7 @@ package enum EvolveError: Error, Equatable, Sendable {
       .halt(
         "The state here differs from that of the writer from entry \(position) on. Verify both "
           + "logs and compare the versions of the software, then rebuild the mirror.")
-    case .routesDoNotFit, .wrongDigest, .impossibleHeader:
+    case .routesDoNotFit, .wrongDigest, .impossibleHeader, .recordsDoNotFit:
       .installState
     }
   }
@@ -80,6 +87,12 @@ extension EvolveError: CustomStringConvertible {
       "event \(event) of entry \(position) speaks of what had not happened yet"
     case .diverged(let position, let expected, let found):
       "after entry \(position) the state's digest is \(found), the entry says \(expected)"
+    case .doesNotFitRegion(let position, let event, let error):
+      "event \(event) of entry \(position) does not fit the region: \(error)"
+    case .otherStream(let position):
+      "entry \(position) is one of another kind of stream"
+    case .recordsDoNotFit:
+      "the state's records are not in their order, each once"
     case .routesDoNotFit(let error):
       "the state's routes do not fit together: \(error)"
     case .wrongDigest(let expected, let found):

@@ -64,7 +64,7 @@ package struct RouteTracker: Sendable {
       } else if from == group {
         candidates.remove(route)
       }
-    case .routeStateChanged, .allowedRegionsChanged, .catalogCommitted, .logTrimmed:
+    case .routeStateChanged, .allowedRegionsChanged, .catalogCommitted, .logTrimmed, .region:
       break
     }
   }

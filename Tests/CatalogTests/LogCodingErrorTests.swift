@@ -93,6 +93,51 @@ import Testing
     #expect(Self.error(Self.bytes([1, 2, 1, 0, 1, 0x61, 2])) == nil)
   }
 
+  /// The same of a region's stream.
+  private static func region(_ tail: [UInt8], needed: UInt8 = 2) -> [UInt8] {
+    var bytes = bytes(tail)
+    bytes[4] = 1
+    bytes[6] = needed
+    return bytes
+  }
+
+  @Test func streams() {
+    #expect(Self.error(Self.region([0])) == nil)
+    expect(Self.region([0], needed: 0), .wrongStreamCapabilities(0, needed: 2), at: 6)
+    expect(Self.region([0], needed: 3), .lacksCapabilities(1), at: 6)
+    var bytes = Self.bytes([0])
+    bytes[6] = 2
+    expect(bytes, .wrongStreamCapabilities(2, needed: 0), at: 6)
+    // Events of the other kind of stream, and of kinds that nobody has given yet.
+    let raised: [UInt8] = [65, 1, 5, 0, 1] + [UInt8](repeating: 7, count: 8)
+    #expect(Self.error(Self.region([1] + raised)) == nil)
+    expect(Self.bytes([1] + raised), .eventOfOtherStream(kind: 65, .catalog), at: 115)
+    expect(Self.region([1, 2, 1, 0, 1, 0x61, 2]), .eventOfOtherStream(kind: 2, .region), at: 115)
+    expect(Self.region([1, 95, 0]), .unknownEventKind(95), at: 115)
+    expect(Self.bytes([1, 95, 0]), .eventOfOtherStream(kind: 95, .catalog), at: 115)
+  }
+
+  @Test func groups() {
+    func raise(_ groups: [UInt8]) -> [UInt8] {
+      Self.region([1, 65] + groups + [1] + [UInt8](repeating: 7, count: 8))
+    }
+    let ones = [UInt8](repeating: 0xFF, count: 9) + [0x01]
+    #expect(Self.error(raise([1, 0, 0])) == nil)
+    #expect(Self.error(raise([1, 0] + ones)) == nil)
+    #expect(Self.error(raise([2, 0, 0, 0, 0])) == nil)
+    expect(raise([0]), .noGroups, at: 116)
+    expect(raise([1, 1] + ones), .groupPastTheLast, at: 117)
+    expect(raise([2, 0] + ones + [0, 0]), .groupPastTheLast, at: 128)
+    expect(raise([0x80, 0x00]), .varintNotShortest, at: 116)
+    expect(raise([100]), .countTooLarge(100), at: 116)
+    expect(
+      Self.region([1, 64, 1, 0, 0, 1, UInt8(ascii: "A")] + [UInt8](repeating: 1, count: 19)),
+      .badMemberName, at: 119)
+    let id = [UInt8](repeating: 9, count: 16)
+    expect(Self.region([1, 81] + id + [3]), .unknownOutcome(3), at: 132)
+    expect(Self.region([1, 80] + id + [0] + id), .noGroups, at: 132)
+  }
+
   @Test func notes() {
     let hash = [UInt8](repeating: 7, count: 32)
     #expect(Self.error(Self.bytes([1, 7, 5, 6] + hash + hash)) == nil)

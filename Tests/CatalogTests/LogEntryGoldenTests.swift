@@ -33,7 +33,8 @@ import Testing
     }
     #expect(
       kinds == [
-        "bootstrap", "split", "merge", "move", "state", "regions", "commitment", "trim",
+        "bootstrap", "split", "merge", "move", "state", "regions", "commitment", "trim", "led",
+        "raised", "retired", "departed", "arrived", "begun", "decided",
       ])
   }
 
@@ -41,6 +42,7 @@ import Testing
     for (name, entry) in try GoldenEntries.all() {
       let bytes = try entry.encoded()
       let header = try LogEntryHeader(decoding: bytes)
+      #expect(header.stream == entry.stream, "\(name)")
       #expect(header.position == entry.position, "\(name)")
       #expect(header.previous == entry.previous, "\(name)")
       #expect(header.time == entry.time, "\(name)")

@@ -123,7 +123,9 @@ import Testing
       .filter { $0.hasSuffix(".hex") }.sorted()
     #expect(files.count > 5)
     for file in files {
-      let catalog = file == "log.hex" ? ["--catalog", "\(Self.catalog)"] : []
+      let catalog =
+        file.hasSuffix("log.hex")
+        ? ["--catalog", "\(Self.catalog)"] + (file == "log.hex" ? [] : ["--region", "tokyo"]) : []
       let url = Self.folder.appending(path: file)
       let (output, complaint, status) = try Self.read(catalog + [url.path])
       let text = try String(

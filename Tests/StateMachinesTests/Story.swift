@@ -192,7 +192,7 @@ struct Story {
     case .forked(let position, _, _): "entry \(position) is not the one that was applied"
     case .diverged(let position, _, _): "the state after entry \(position) has another digest"
     case .gap, .ahead, .timeNotAfter, .wrongVersion, .doesNotApply, .routesDoNotFit, .wrongDigest,
-      .impossibleHeader:
+      .impossibleHeader, .doesNotFitRegion, .otherStream, .recordsDoNotFit:
       "\(error)"
     }
   }

@@ -67,6 +67,49 @@ package enum EntryText {
         "  key \(marker.publicKey)",
         "  signature \(marker.signature)",
       ]
+    case .region(let event): lines(of: event)
+    }
+  }
+
+  private static func lines(of event: RegionEvent) -> [String] {
+    func text(_ clock: ClockHandover) -> String {
+      "term \(clock.term) ceiling \(clock.ceiling) floor \(clock.floor) lease \(clock.lease)"
+    }
+    return switch event {
+    case .groupsLed(let groups, let term):
+      [
+        "led groups \(groups) by \(term.leader) term \(term.term) floor \(term.floor) "
+          + "ceiling \(term.ceiling) lease \(term.lease) wait \(term.wait)"
+      ]
+    case .ceilingsRaised(let groups, let term, let ceiling):
+      ["raised groups \(groups) term \(term) ceiling \(ceiling)"]
+    case .groupsRetired(let groups, let term, let floor, let lease):
+      ["retired groups \(groups) term \(term) floor \(floor) lease \(lease)"]
+    case .groupsDeparted(let groups, let region, let clock):
+      ["departed groups \(groups) to \(region) \(text(clock))"]
+    case .groupsArrived(let groups, let region, let clock):
+      ["arrived groups \(groups) from \(region) \(text(clock))"]
+    case .transactionBegun(let id, let participants, let expiry):
+      ["begun transaction \(id) participants \(participants) expiry \(expiry)"]
+    case .transactionDecided(let id, let outcome):
+      ["decided transaction \(id) \(outcome)"]
+    }
+  }
+
+  package static func text(of record: RegionRecord) -> String {
+    switch record {
+    case .clocks(let groups, let clock):
+      let standing =
+        switch clock.standing {
+        case .led(let member, let floor, let lease, let wait):
+          "led by \(member) floor \(floor) lease \(lease) wait \(wait)"
+        case .vacant(let floor, let lease): "vacant floor \(floor) lease \(lease)"
+        case .departed(let region): "departed to \(region)"
+        }
+      return "groups \(groups) ceiling \(clock.ceiling) term \(clock.term) \(standing)"
+    case .transaction(let transaction):
+      return "transaction \(transaction.id) participants \(transaction.participants) "
+        + "expiry \(transaction.expiry) " + (transaction.outcome?.description ?? "undecided")
     }
   }
 

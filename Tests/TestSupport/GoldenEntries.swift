@@ -89,6 +89,49 @@ package enum GoldenEntries {
         ])
       ),
       (
+        "region-clocks",
+        regionEntry(events: [
+          .groupsLed(
+            groups(1...100_000, 100_002...100_002),
+            LeaderTerm(
+              leader: try MemberName("tokyo-1"), term: Term(3), floor: time(4_000),
+              ceiling: time(7_000), lease: Milliseconds(3000), wait: Milliseconds(3000))),
+          .ceilingsRaised(groups(1...100_000), term: Term(3), to: time(8_000)),
+          .groupsRetired(
+            groups(5...5), term: Term(3), floor: time(4_100), lease: Milliseconds(0)),
+          .groupsDeparted(
+            groups(7...9), to: try Region("eu-west"),
+            ClockHandover(
+              term: Term(3), ceiling: time(8_000), floor: time(8_000), lease: Milliseconds(3000))),
+          .groupsArrived(
+            groups(0...0, 300_000...399_999), from: try Region("us-east-2"),
+            ClockHandover(
+              term: Term(300), ceiling: time(9_000), floor: time(6_500), lease: Milliseconds(0))),
+        ])
+      ),
+      (
+        "region-transactions",
+        regionEntry(events: [
+          .transactionBegun(
+            fixed(Array(0x40..<0x50)), participants: groups(1...2, 900...900), expiry: time(90_000)),
+          .transactionDecided(fixed(Array(0x40..<0x50)), .committed(at: time(5_000))),
+          .transactionDecided(fixed(Array(0x50..<0x60)), .aborted),
+        ])
+      ),
+      (
+        "region-extremes",
+        regionEntry(events: [
+          .ceilingsRaised(
+            groups(0...0, 2...(.max - 2), UInt64.max...UInt64.max), term: Term(.max),
+            to: HybridTimestamp(.max)),
+          .groupsLed(
+            groups(0...(.max)),
+            LeaderTerm(
+              leader: try MemberName("z" + String(repeating: "9", count: 62)), term: Term(0),
+              floor: .zero, ceiling: .zero, lease: Milliseconds(.max), wait: Milliseconds(.max))),
+        ])
+      ),
+      (
         "extremes",
         LogEntry(
           position: LogPosition(.max),
@@ -108,6 +151,21 @@ package enum GoldenEntries {
           ], digest: fixed([UInt8](repeating: 0xFF, count: 32)))
       ),
     ]
+  }
+
+  private static func groups(_ runs: ClosedRange<UInt64>...) -> GroupSet {
+    GroupSet(runs.map { GroupRun(GroupID($0.lowerBound), through: GroupID($0.upperBound)) })
+  }
+
+  private static func time(_ milliseconds: UInt64) -> HybridTimestamp {
+    HybridTimestamp(milliseconds: 1_785_312_000_000 + milliseconds)
+  }
+
+  private static func regionEntry(events: [RegionEvent]) -> LogEntry {
+    var entry = entry(events: events.map { .region($0) })
+    entry.stream = .region
+    entry.version = .zero
+    return entry
   }
 
   private static func entry(

@@ -19,6 +19,8 @@ package enum Event: Hashable, Sendable {
   case catalogCommitted(CatalogCommitment)
   /// Changes no routes: says that entries before were removed.
   case logTrimmed(TrimMarker)
+  /// Has nothing to do with routes: an event of a region's stream, which has no others.
+  case region(RegionEvent)
 }
 
 /// A route of the bootstrap: it reaches from `start` to the start of the next.

@@ -26,6 +26,11 @@ package struct LogCodingError: Error, Hashable, Sendable {
     case lacksCapabilities(UInt16)
     /// A kind of event that this reader does not know: a newer writer made the entry.
     case unknownEventKind(UInt8)
+    /// A kind of event that streams of this kind do not have.
+    case eventOfOtherStream(kind: UInt8, StreamKind)
+    /// The entry does not ask for what every entry of such a stream needs, or asks for what another
+    /// kind of stream does; as sets of bits.
+    case wrongStreamCapabilities(UInt16, needed: UInt16)
     /// A number in more bytes than it takes.
     case varintNotShortest
     /// A number past 2^64 - 1.
@@ -42,6 +47,14 @@ package struct LogCodingError: Error, Hashable, Sendable {
     /// More than ``Region/maximumCount`` regions for a route.
     case tooManyRegions(count: Int)
     case unknownRouteState(UInt8)
+    case badMemberName
+    /// A set of groups without any.
+    case noGroups
+    /// A run of groups that goes past the last id that there can be.
+    case groupPastTheLast
+    case unknownOutcome(UInt8)
+    /// A kind of record that the state of a region does not have.
+    case unknownRecordKind(UInt8)
     /// More than ``LogEntry/maximumByteCount`` bytes.
     case entryTooLong(byteCount: Int)
   }
@@ -59,7 +72,9 @@ extension LogCodingError: CustomStringConvertible {
       true
     case .truncated, .trailingBytes, .notAnEntry, .varintNotShortest, .varintTooLarge,
       .countTooLarge, .keyTooLong, .textTooLong, .textNotUTF8, .badRegionName,
-      .regionsNotAscending, .tooManyRegions, .unknownRouteState, .entryTooLong:
+      .regionsNotAscending, .tooManyRegions, .unknownRouteState, .entryTooLong,
+      .eventOfOtherStream, .wrongStreamCapabilities, .badMemberName, .noGroups,
+      .groupPastTheLast, .unknownOutcome, .unknownRecordKind:
       false
     }
   }
@@ -78,6 +93,11 @@ extension LogCodingError.Problem: CustomStringConvertible {
     case .lacksCapabilities(let bits):
       "the entry needs capabilities \(bits) (a set of bits), of which this reader has none"
     case .unknownEventKind(let kind): "events of kind \(kind) are unknown here"
+    case .eventOfOtherStream(let kind, let stream):
+      "a \(stream)'s stream has no events of kind \(kind)"
+    case .wrongStreamCapabilities(let found, let needed):
+      "the entry asks for the capabilities \(found) (a set of bits), those of its stream need "
+        + "\(needed)"
     case .varintNotShortest: "a number is written in more bytes than it takes"
     case .varintTooLarge: "a number is past 2^64 - 1"
     case .countTooLarge(let count): "\(count) things cannot be in the bytes that are left"
@@ -91,6 +111,11 @@ extension LogCodingError.Problem: CustomStringConvertible {
     case .tooManyRegions(let count):
       "\(count) regions for a route, where at most \(Region.maximumCount) are allowed"
     case .unknownRouteState(let state): "no state of a route has the number \(state)"
+    case .badMemberName: "a member's name is not of the form that members have"
+    case .noGroups: "a set of groups has none"
+    case .groupPastTheLast: "groups go past the last id that there can be"
+    case .unknownRecordKind(let kind): "a region has no records of kind \(kind)"
+    case .unknownOutcome(let number): "no outcome of a transaction has the number \(number)"
     case .entryTooLong(let count):
       "the entry takes \(count) bytes or more, where at most \(LogEntry.maximumByteCount) are "
         + "allowed"

@@ -12,22 +12,40 @@ extension LogEntry {
     var events: [Event] = []
     events.reserveCapacity(min(header.eventCount, LogFormat.reservationLimit))
     for _ in 0..<header.eventCount {
-      events.append(try reader.event())
+      events.append(try reader.event(of: header.stream))
     }
     guard reader.remaining == 0 else {
       throw LogCodingError(.trailingBytes(count: reader.remaining), at: reader.offset)
     }
     self.init(
-      position: header.position, previous: header.previous, time: header.time,
+      stream: header.stream, position: header.position, previous: header.previous,
+      time: header.time,
       actor: header.actor, reason: header.reason, command: header.command,
       version: header.version, events: events, digest: header.digest)
   }
 }
 
 extension ByteReader {
-  fileprivate mutating func event() throws(LogCodingError) -> Event {
+  fileprivate mutating func event(of stream: StreamKind) throws(LogCodingError) -> Event {
     let start = offset
     let kind = try byte()
+    switch stream {
+    case .region:
+      if let event = try regionEvent(kind: kind) { return .region(event) }
+    case .catalog:
+      if let event = try catalogEvent(kind: kind) { return event }
+    }
+    let isOfOther =
+      switch stream {
+      case .region: kind > 0 && kind <= LogFormat.EventKind.logTrimmed
+      case .catalog: LogFormat.EventKind.ofRegions.contains(kind)
+      }
+    throw LogCodingError(
+      isOfOther ? .eventOfOtherStream(kind: kind, stream) : .unknownEventKind(kind), at: start)
+  }
+
+  /// What follows the kind of an event of the catalog's stream; nil when there is no such kind.
+  private mutating func catalogEvent(kind: UInt8) throws(LogCodingError) -> Event? {
     switch kind {
     case LogFormat.EventKind.routesBootstrapped:
       return .routesBootstrapped(try seeds())
@@ -62,7 +80,7 @@ extension ByteReader {
           version: CatalogVersion(try varint()), digest: try fixedBytes(), policy: try text(),
           publicKey: try fixedBytes(), signature: try fixedBytes()))
     default:
-      throw LogCodingError(.unknownEventKind(kind), at: start)
+      return nil
     }
   }
 

@@ -12,10 +12,11 @@ extension LogEntry {
     writer.byte(LogFormat.magic.1)
     writer.byte(LogFormat.magic.2)
     writer.byte(LogFormat.version)
-    writer.byte(LogFormat.catalogStream)
+    writer.byte(stream.rawValue)
     writer.byte(0)  // Flags.
-    writer.byte(0)  // Capabilities that a reader needs, low byte.
-    writer.byte(0)  // High byte.
+    let needed = stream.neededCapabilities
+    writer.byte(UInt8(truncatingIfNeeded: needed))
+    writer.byte(UInt8(truncatingIfNeeded: needed >> 8))
     writer.fixed64(position.rawValue)
     writer.append(previous.bytes)
     writer.fixed64(time.rawValue)
@@ -26,7 +27,12 @@ extension LogEntry {
     try writer.text(reason)
     writer.varint(UInt64(events.count))
     for event in events {
+      let start = writer.bytes.count
       try writer.event(event)
+      guard event.stream == stream else {
+        throw LogCodingError(
+          .eventOfOtherStream(kind: writer.bytes[start], stream), at: start)
+      }
       // Asked after each, so that an entry far too long does not fill the memory first.
       guard writer.bytes.count <= Self.maximumByteCount else {
         throw LogCodingError(
@@ -97,6 +103,8 @@ extension ByteWriter {
       try text(marker.policy)
       append(marker.publicKey.bytes)
       append(marker.signature.bytes)
+    case .region(let event):
+      try regionEvent(event)
     }
   }
 }

@@ -1,6 +1,7 @@
 /// What an entry says of itself before its events: enough to place it in the chain, and to answer
 /// who, when and why, without reading what it changed.
 package struct LogEntryHeader: Hashable, Sendable {
+  package let stream: StreamKind
   package let position: LogPosition
   package let previous: EntryHash
   package let time: HybridTimestamp
@@ -28,14 +29,20 @@ package struct LogEntryHeader: Hashable, Sendable {
     else { throw LogCodingError(.notAnEntry, at: 0) }
     let format = try reader.byte()
     guard format == LogFormat.version else { throw LogCodingError(.unknownFormat(format), at: 3) }
-    let stream = try reader.byte()
-    guard stream == LogFormat.catalogStream else {
-      throw LogCodingError(.unknownStream(stream), at: 4)
+    let number = try reader.byte()
+    guard let stream = StreamKind(rawValue: number) else {
+      throw LogCodingError(.unknownStream(number), at: 4)
     }
+    self.stream = stream
     let flags = try reader.byte()
     guard flags == 0 else { throw LogCodingError(.unknownFlags(flags), at: 5) }
     let needed = try UInt16(reader.byte()) | UInt16(reader.byte()) << 8
-    guard needed == 0 else { throw LogCodingError(.lacksCapabilities(needed), at: 6) }
+    let unknown = needed & ~StreamKind.regionStreams
+    guard unknown == 0 else { throw LogCodingError(.lacksCapabilities(unknown), at: 6) }
+    guard needed == stream.neededCapabilities else {
+      throw LogCodingError(
+        .wrongStreamCapabilities(needed, needed: stream.neededCapabilities), at: 6)
+    }
     position = LogPosition(try reader.fixed64())
     previous = try reader.fixedBytes()
     time = HybridTimestamp(try reader.fixed64())

@@ -6,8 +6,6 @@ package enum LogFormat {
   )
   /// The version that this code writes, and the newest that it reads.
   package static let version: UInt8 = 1
-  /// The stream of routes, the only kind there is yet.
-  static let catalogStream: UInt8 = 0
   /// How many bytes come before the actor, at fixed offsets.
   static let fixedByteCount = 112
   /// The fewest bytes that an event takes: its kind and a number.
@@ -16,6 +14,8 @@ package enum LogFormat {
   static let minimumSeedByteCount = 4
   /// The fewest bytes that a region takes: its length and a letter.
   static let minimumRegionByteCount = 2
+  /// The fewest bytes that a run of groups takes: two numbers.
+  static let minimumRunByteCount = 2
 
   /// How many events or seeds a reader makes room for on the word of a count alone: each takes more
   /// memory than bytes, and a hostile count may promise as many as there are bytes.
@@ -31,5 +31,14 @@ package enum LogFormat {
     static let allowedRegionsChanged: UInt8 = 6
     static let catalogCommitted: UInt8 = 7
     static let logTrimmed: UInt8 = 8
+    /// Those of regions' streams, not all of which are given.
+    static let ofRegions: ClosedRange<UInt8> = 64...95
+    static let groupsLed: UInt8 = 64
+    static let ceilingsRaised: UInt8 = 65
+    static let groupsRetired: UInt8 = 66
+    static let groupsDeparted: UInt8 = 67
+    static let groupsArrived: UInt8 = 68
+    static let transactionBegun: UInt8 = 80
+    static let transactionDecided: UInt8 = 81
   }
 }

@@ -57,7 +57,7 @@ extension Event {
     case .routesBootstrapped, .routeSplit, .routesMerged, .routeMoved, .routeStateChanged,
       .allowedRegionsChanged:
       true
-    case .catalogCommitted, .logTrimmed:
+    case .catalogCommitted, .logTrimmed, .region:
       false
     }
   }
@@ -66,4 +66,12 @@ extension Event {
 extension LogEntry {
   /// Whether the entry makes a version: one of its events changes routes.
   package var changesRoutes: Bool { events.contains(where: \.changesRoutes) }
+}
+
+extension Event {
+  /// The kind of stream that has such events.
+  package var stream: StreamKind {
+    if case .region = self { return .region }
+    return .catalog
+  }
 }

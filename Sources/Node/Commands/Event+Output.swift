@@ -48,6 +48,7 @@ extension Event {
         ("public_key", .string(marker.publicKey.description)),
         ("signature", .string(marker.signature.description)),
       ]
+    case .region(let event): return event.json
     }
     return .object(fields)
   }
@@ -73,6 +74,7 @@ extension Event {
     case .logTrimmed(let marker):
       "entries through \(marker.through) (version \(marker.version)) were removed, by policy "
         + quoted(Key(unchecked: Array(marker.policy.utf8)))
+    case .region(let event): event.text
     }
   }
 
@@ -87,6 +89,7 @@ extension Event {
     case .allowedRegionsChanged: "change of regions"
     case .catalogCommitted: "commitment"
     case .logTrimmed: "trim"
+    case .region(let event): event.kindText
     }
   }
 }

@@ -37,6 +37,15 @@ package nonisolated enum Cadastre_V1_EventKind: SwiftProtobuf.Enum, Swift.CaseIt
   case regions // = 6
   case commitment // = 7
   case trim // = 8
+
+  /// In the streams of regions.
+  case groupsLed // = 9
+  case ceilingsRaised // = 10
+  case groupsRetired // = 11
+  case groupsDeparted // = 12
+  case groupsArrived // = 13
+  case transactionBegun // = 14
+  case transactionDecided // = 15
   case UNRECOGNIZED(Int)
 
   package init() {
@@ -54,6 +63,13 @@ package nonisolated enum Cadastre_V1_EventKind: SwiftProtobuf.Enum, Swift.CaseIt
     case 6: self = .regions
     case 7: self = .commitment
     case 8: self = .trim
+    case 9: self = .groupsLed
+    case 10: self = .ceilingsRaised
+    case 11: self = .groupsRetired
+    case 12: self = .groupsDeparted
+    case 13: self = .groupsArrived
+    case 14: self = .transactionBegun
+    case 15: self = .transactionDecided
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -69,6 +85,13 @@ package nonisolated enum Cadastre_V1_EventKind: SwiftProtobuf.Enum, Swift.CaseIt
     case .regions: return 6
     case .commitment: return 7
     case .trim: return 8
+    case .groupsLed: return 9
+    case .ceilingsRaised: return 10
+    case .groupsRetired: return 11
+    case .groupsDeparted: return 12
+    case .groupsArrived: return 13
+    case .transactionBegun: return 14
+    case .transactionDecided: return 15
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -84,6 +107,13 @@ package nonisolated enum Cadastre_V1_EventKind: SwiftProtobuf.Enum, Swift.CaseIt
     .regions,
     .commitment,
     .trim,
+    .groupsLed,
+    .ceilingsRaised,
+    .groupsRetired,
+    .groupsDeparted,
+    .groupsArrived,
+    .transactionBegun,
+    .transactionDecided,
   ]
 
 }
@@ -934,7 +964,7 @@ package nonisolated struct Cadastre_V1_GetAuditExtentResponse: Sendable {
 fileprivate nonisolated let _protobuf_package = "cadastre.v1"
 
 nonisolated extension Cadastre_V1_EventKind: SwiftProtobuf._ProtoNameProviding {
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0EVENT_KIND_UNSPECIFIED\0\u{1}EVENT_KIND_BOOTSTRAP\0\u{1}EVENT_KIND_SPLIT\0\u{1}EVENT_KIND_MERGE\0\u{1}EVENT_KIND_MOVE\0\u{1}EVENT_KIND_STATE\0\u{1}EVENT_KIND_REGIONS\0\u{1}EVENT_KIND_COMMITMENT\0\u{1}EVENT_KIND_TRIM\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0EVENT_KIND_UNSPECIFIED\0\u{1}EVENT_KIND_BOOTSTRAP\0\u{1}EVENT_KIND_SPLIT\0\u{1}EVENT_KIND_MERGE\0\u{1}EVENT_KIND_MOVE\0\u{1}EVENT_KIND_STATE\0\u{1}EVENT_KIND_REGIONS\0\u{1}EVENT_KIND_COMMITMENT\0\u{1}EVENT_KIND_TRIM\0\u{1}EVENT_KIND_GROUPS_LED\0\u{1}EVENT_KIND_CEILINGS_RAISED\0\u{1}EVENT_KIND_GROUPS_RETIRED\0\u{1}EVENT_KIND_GROUPS_DEPARTED\0\u{1}EVENT_KIND_GROUPS_ARRIVED\0\u{1}EVENT_KIND_TRANSACTION_BEGUN\0\u{1}EVENT_KIND_TRANSACTION_DECIDED\0")
 }
 
 nonisolated extension Cadastre_V1_AsOf: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {

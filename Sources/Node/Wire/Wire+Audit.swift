@@ -89,6 +89,13 @@ extension Cadastre_V1_EventKind {
       case .regions: .regions
       case .commitment: .commitment
       case .trim: .trim
+      case .groupsLed: .groupsLed
+      case .ceilingsRaised: .ceilingsRaised
+      case .groupsRetired: .groupsRetired
+      case .groupsDeparted: .groupsDeparted
+      case .groupsArrived: .groupsArrived
+      case .transactionBegun: .transactionBegun
+      case .transactionDecided: .transactionDecided
       }
   }
 
@@ -103,6 +110,13 @@ extension Cadastre_V1_EventKind {
     case .regions: .regions
     case .commitment: .commitment
     case .trim: .trim
+    case .groupsLed: .groupsLed
+    case .ceilingsRaised: .ceilingsRaised
+    case .groupsRetired: .groupsRetired
+    case .groupsDeparted: .groupsDeparted
+    case .groupsArrived: .groupsArrived
+    case .transactionBegun: .transactionBegun
+    case .transactionDecided: .transactionDecided
     case .unspecified, .UNRECOGNIZED:
       throw MalformedMessage("kinds: \(rawValue) is no kind of event")
     }

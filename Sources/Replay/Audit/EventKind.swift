@@ -10,6 +10,13 @@ package enum EventKind: String, CaseIterable, Hashable, Sendable {
   case regions
   case commitment
   case trim
+  case groupsLed = "groups-led"
+  case ceilingsRaised = "ceilings-raised"
+  case groupsRetired = "groups-retired"
+  case groupsDeparted = "groups-departed"
+  case groupsArrived = "groups-arrived"
+  case transactionBegun = "transaction-begun"
+  case transactionDecided = "transaction-decided"
 
   package init(_ event: Event) {
     switch event {
@@ -21,6 +28,19 @@ package enum EventKind: String, CaseIterable, Hashable, Sendable {
     case .allowedRegionsChanged: self = .regions
     case .catalogCommitted: self = .commitment
     case .logTrimmed: self = .trim
+    case .region(let event): self.init(event)
+    }
+  }
+
+  package init(_ event: RegionEvent) {
+    switch event {
+    case .groupsLed: self = .groupsLed
+    case .ceilingsRaised: self = .ceilingsRaised
+    case .groupsRetired: self = .groupsRetired
+    case .groupsDeparted: self = .groupsDeparted
+    case .groupsArrived: self = .groupsArrived
+    case .transactionBegun: self = .transactionBegun
+    case .transactionDecided: self = .transactionDecided
     }
   }
 }

@@ -21,8 +21,10 @@ package struct PoisonEntry: Hashable, Sendable {
   /// fault of the entry.
   init?(_ entry: LogEntry, hash: EntryHash, refusedFor error: EvolveError) {
     switch error {
-    case .timeNotAfter, .wrongVersion, .doesNotApply, .ahead, .diverged: break
-    case .gap, .brokenChain, .forked, .routesDoNotFit, .wrongDigest, .impossibleHeader: return nil
+    case .timeNotAfter, .wrongVersion, .doesNotApply, .ahead, .diverged, .doesNotFitRegion: break
+    case .gap, .brokenChain, .forked, .routesDoNotFit, .wrongDigest, .impossibleHeader,
+      .otherStream, .recordsDoNotFit:
+      return nil
     }
     position = entry.position
     self.hash = hash

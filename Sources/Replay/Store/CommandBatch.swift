@@ -177,7 +177,7 @@ extension RouteChange {
       case .allowedRegionsChanged(let route, _, let regions):
         asked.contains(.regions(route, Set(regions)))
       // No command asks for one.
-      case .catalogCommitted, .logTrimmed: false
+      case .catalogCommitted, .logTrimmed, .region: false
       }
     }
   }
@@ -204,7 +204,8 @@ extension [RouteSeedRequest] {
       case .routesMerged(_, _, let boundary, _): !starts.contains(boundary)
       case .routeMoved(_, let start, _, let group):
         starts.contains(start) && groups.contains(group)
-      case .routeStateChanged, .allowedRegionsChanged, .catalogCommitted, .logTrimmed: false
+      case .routeStateChanged, .allowedRegionsChanged, .catalogCommitted, .logTrimmed, .region:
+        false
       }
     }
   }
