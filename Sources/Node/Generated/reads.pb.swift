@@ -459,6 +459,42 @@ package nonisolated struct Cadastre_V1_LearnerStatus: Sendable {
   /// What went wrong last; empty after it caught up again.
   package var lastError: String = String()
 
+  /// The way of the entries, by the addresses that the nodes are known by: whom it follows first, the
+  /// leader last. A learner that is told to follow another finds its own address here if that would
+  /// close a circle.
+  package var upstreams: [String] = []
+
+  /// Whether it was named among the learners of its region and follows the leader itself, so that
+  /// the others can follow it.
+  package var relay: Bool = false
+
+  /// Why it follows whom it follows, for people.
+  package var upstreamReason: String = String()
+
+  /// How often it went over from one node to another.
+  package var upstreamChanges: UInt64 = 0
+
+  /// What came since the start, and from whom.
+  package var received: [Cadastre_V1_UpstreamReceipts] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// What a learner received of the log from one node, before it was looked at.
+package nonisolated struct Cadastre_V1_UpstreamReceipts: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var address: String = String()
+
+  /// Whole entries, and the bytes of entries.
+  package var entries: UInt64 = 0
+
+  package var bytes: UInt64 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -1039,7 +1075,7 @@ nonisolated extension Cadastre_V1_GetStatusResponse: SwiftProtobuf.Message, Swif
 
 nonisolated extension Cadastre_V1_LearnerStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".LearnerStatus"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}connected\0\u{3}leader_position\0\u{3}leader_version\0\u{1}lag\0\u{1}resets\0\u{1}reconnects\0\u{3}last_error\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}connected\0\u{3}leader_position\0\u{3}leader_version\0\u{1}lag\0\u{1}resets\0\u{1}reconnects\0\u{3}last_error\0\u{1}upstreams\0\u{1}relay\0\u{3}upstream_reason\0\u{3}upstream_changes\0\u{1}received\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1054,6 +1090,11 @@ nonisolated extension Cadastre_V1_LearnerStatus: SwiftProtobuf.Message, SwiftPro
       case 5: try { try decoder.decodeSingularUInt64Field(value: &self.resets) }()
       case 6: try { try decoder.decodeSingularUInt64Field(value: &self.reconnects) }()
       case 7: try { try decoder.decodeSingularStringField(value: &self.lastError) }()
+      case 8: try { try decoder.decodeRepeatedStringField(value: &self.upstreams) }()
+      case 9: try { try decoder.decodeSingularBoolField(value: &self.relay) }()
+      case 10: try { try decoder.decodeSingularStringField(value: &self.upstreamReason) }()
+      case 11: try { try decoder.decodeSingularUInt64Field(value: &self.upstreamChanges) }()
+      case 12: try { try decoder.decodeRepeatedMessageField(value: &self.received) }()
       default: break
       }
     }
@@ -1081,6 +1122,21 @@ nonisolated extension Cadastre_V1_LearnerStatus: SwiftProtobuf.Message, SwiftPro
     if !self.lastError.isEmpty {
       try visitor.visitSingularStringField(value: self.lastError, fieldNumber: 7)
     }
+    if !self.upstreams.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.upstreams, fieldNumber: 8)
+    }
+    if self.relay != false {
+      try visitor.visitSingularBoolField(value: self.relay, fieldNumber: 9)
+    }
+    if !self.upstreamReason.isEmpty {
+      try visitor.visitSingularStringField(value: self.upstreamReason, fieldNumber: 10)
+    }
+    if self.upstreamChanges != 0 {
+      try visitor.visitSingularUInt64Field(value: self.upstreamChanges, fieldNumber: 11)
+    }
+    if !self.received.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.received, fieldNumber: 12)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1092,6 +1148,51 @@ nonisolated extension Cadastre_V1_LearnerStatus: SwiftProtobuf.Message, SwiftPro
     if lhs.resets != rhs.resets {return false}
     if lhs.reconnects != rhs.reconnects {return false}
     if lhs.lastError != rhs.lastError {return false}
+    if lhs.upstreams != rhs.upstreams {return false}
+    if lhs.relay != rhs.relay {return false}
+    if lhs.upstreamReason != rhs.upstreamReason {return false}
+    if lhs.upstreamChanges != rhs.upstreamChanges {return false}
+    if lhs.received != rhs.received {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Cadastre_V1_UpstreamReceipts: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".UpstreamReceipts"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}address\0\u{1}entries\0\u{1}bytes\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.address) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.entries) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.bytes) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.address.isEmpty {
+      try visitor.visitSingularStringField(value: self.address, fieldNumber: 1)
+    }
+    if self.entries != 0 {
+      try visitor.visitSingularUInt64Field(value: self.entries, fieldNumber: 2)
+    }
+    if self.bytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.bytes, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Cadastre_V1_UpstreamReceipts, rhs: Cadastre_V1_UpstreamReceipts) -> Bool {
+    if lhs.address != rhs.address {return false}
+    if lhs.entries != rhs.entries {return false}
+    if lhs.bytes != rhs.bytes {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

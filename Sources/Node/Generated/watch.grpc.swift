@@ -72,11 +72,12 @@ extension Cadastre_V1_CatalogWatch {
         /// >
         /// > Streams every change after a version, each exactly once, in order, without a gap.
         /// > 
-        /// > The first message is always `started`. Where the asked version is not retained, or none was
-        /// > given, the routes as they are come next, in `snapshot` messages; then come the deltas. A caller
-        /// > that reads so slowly that the next version is no longer retained gets `started` with `reset`
-        /// > once more, and a snapshot. The stream ends only with an error, such as UNAVAILABLE when the
-        /// > node shuts down: watch again from the last version that was whole.
+        /// > The first message is always `started`. Where no version was given, or the log no longer leads
+        /// > on from it, the routes as they are come next, in `snapshot` messages; then come the deltas. A
+        /// > caller that reads slowly is sent older versions from the log; one that falls behind the log's
+        /// > beginning gets `started` with `reset` once more, and a snapshot. The stream ends only with an
+        /// > error, such as UNAVAILABLE when the node shuts down: watch again from the last version that was
+        /// > whole, or that `progress` told of.
         /// > 
         /// > A start version that the node has not reached yet is waited for as in a read.
         ///
@@ -111,11 +112,12 @@ extension Cadastre_V1_CatalogWatch {
         /// >
         /// > Streams every change after a version, each exactly once, in order, without a gap.
         /// > 
-        /// > The first message is always `started`. Where the asked version is not retained, or none was
-        /// > given, the routes as they are come next, in `snapshot` messages; then come the deltas. A caller
-        /// > that reads so slowly that the next version is no longer retained gets `started` with `reset`
-        /// > once more, and a snapshot. The stream ends only with an error, such as UNAVAILABLE when the
-        /// > node shuts down: watch again from the last version that was whole.
+        /// > The first message is always `started`. Where no version was given, or the log no longer leads
+        /// > on from it, the routes as they are come next, in `snapshot` messages; then come the deltas. A
+        /// > caller that reads slowly is sent older versions from the log; one that falls behind the log's
+        /// > beginning gets `started` with `reset` once more, and a snapshot. The stream ends only with an
+        /// > error, such as UNAVAILABLE when the node shuts down: watch again from the last version that was
+        /// > whole, or that `progress` told of.
         /// > 
         /// > A start version that the node has not reached yet is waited for as in a read.
         ///
@@ -148,11 +150,12 @@ extension Cadastre_V1_CatalogWatch {
         /// >
         /// > Streams every change after a version, each exactly once, in order, without a gap.
         /// > 
-        /// > The first message is always `started`. Where the asked version is not retained, or none was
-        /// > given, the routes as they are come next, in `snapshot` messages; then come the deltas. A caller
-        /// > that reads so slowly that the next version is no longer retained gets `started` with `reset`
-        /// > once more, and a snapshot. The stream ends only with an error, such as UNAVAILABLE when the
-        /// > node shuts down: watch again from the last version that was whole.
+        /// > The first message is always `started`. Where no version was given, or the log no longer leads
+        /// > on from it, the routes as they are come next, in `snapshot` messages; then come the deltas. A
+        /// > caller that reads slowly is sent older versions from the log; one that falls behind the log's
+        /// > beginning gets `started` with `reset` once more, and a snapshot. The stream ends only with an
+        /// > error, such as UNAVAILABLE when the node shuts down: watch again from the last version that was
+        /// > whole, or that `progress` told of.
         /// > 
         /// > A start version that the node has not reached yet is waited for as in a read.
         ///
@@ -244,11 +247,12 @@ extension Cadastre_V1_CatalogWatch {
         /// >
         /// > Streams every change after a version, each exactly once, in order, without a gap.
         /// > 
-        /// > The first message is always `started`. Where the asked version is not retained, or none was
-        /// > given, the routes as they are come next, in `snapshot` messages; then come the deltas. A caller
-        /// > that reads so slowly that the next version is no longer retained gets `started` with `reset`
-        /// > once more, and a snapshot. The stream ends only with an error, such as UNAVAILABLE when the
-        /// > node shuts down: watch again from the last version that was whole.
+        /// > The first message is always `started`. Where no version was given, or the log no longer leads
+        /// > on from it, the routes as they are come next, in `snapshot` messages; then come the deltas. A
+        /// > caller that reads slowly is sent older versions from the log; one that falls behind the log's
+        /// > beginning gets `started` with `reset` once more, and a snapshot. The stream ends only with an
+        /// > error, such as UNAVAILABLE when the node shuts down: watch again from the last version that was
+        /// > whole, or that `progress` told of.
         /// > 
         /// > A start version that the node has not reached yet is waited for as in a read.
         ///
@@ -296,11 +300,12 @@ extension Cadastre_V1_CatalogWatch {
         /// >
         /// > Streams every change after a version, each exactly once, in order, without a gap.
         /// > 
-        /// > The first message is always `started`. Where the asked version is not retained, or none was
-        /// > given, the routes as they are come next, in `snapshot` messages; then come the deltas. A caller
-        /// > that reads so slowly that the next version is no longer retained gets `started` with `reset`
-        /// > once more, and a snapshot. The stream ends only with an error, such as UNAVAILABLE when the
-        /// > node shuts down: watch again from the last version that was whole.
+        /// > The first message is always `started`. Where no version was given, or the log no longer leads
+        /// > on from it, the routes as they are come next, in `snapshot` messages; then come the deltas. A
+        /// > caller that reads slowly is sent older versions from the log; one that falls behind the log's
+        /// > beginning gets `started` with `reset` once more, and a snapshot. The stream ends only with an
+        /// > error, such as UNAVAILABLE when the node shuts down: watch again from the last version that was
+        /// > whole, or that `progress` told of.
         /// > 
         /// > A start version that the node has not reached yet is waited for as in a read.
         ///
@@ -341,11 +346,12 @@ extension Cadastre_V1_CatalogWatch.ClientProtocol {
     /// >
     /// > Streams every change after a version, each exactly once, in order, without a gap.
     /// > 
-    /// > The first message is always `started`. Where the asked version is not retained, or none was
-    /// > given, the routes as they are come next, in `snapshot` messages; then come the deltas. A caller
-    /// > that reads so slowly that the next version is no longer retained gets `started` with `reset`
-    /// > once more, and a snapshot. The stream ends only with an error, such as UNAVAILABLE when the
-    /// > node shuts down: watch again from the last version that was whole.
+    /// > The first message is always `started`. Where no version was given, or the log no longer leads
+    /// > on from it, the routes as they are come next, in `snapshot` messages; then come the deltas. A
+    /// > caller that reads slowly is sent older versions from the log; one that falls behind the log's
+    /// > beginning gets `started` with `reset` once more, and a snapshot. The stream ends only with an
+    /// > error, such as UNAVAILABLE when the node shuts down: watch again from the last version that was
+    /// > whole, or that `progress` told of.
     /// > 
     /// > A start version that the node has not reached yet is waited for as in a read.
     ///
@@ -380,11 +386,12 @@ extension Cadastre_V1_CatalogWatch.ClientProtocol {
     /// >
     /// > Streams every change after a version, each exactly once, in order, without a gap.
     /// > 
-    /// > The first message is always `started`. Where the asked version is not retained, or none was
-    /// > given, the routes as they are come next, in `snapshot` messages; then come the deltas. A caller
-    /// > that reads so slowly that the next version is no longer retained gets `started` with `reset`
-    /// > once more, and a snapshot. The stream ends only with an error, such as UNAVAILABLE when the
-    /// > node shuts down: watch again from the last version that was whole.
+    /// > The first message is always `started`. Where no version was given, or the log no longer leads
+    /// > on from it, the routes as they are come next, in `snapshot` messages; then come the deltas. A
+    /// > caller that reads slowly is sent older versions from the log; one that falls behind the log's
+    /// > beginning gets `started` with `reset` once more, and a snapshot. The stream ends only with an
+    /// > error, such as UNAVAILABLE when the node shuts down: watch again from the last version that was
+    /// > whole, or that `progress` told of.
     /// > 
     /// > A start version that the node has not reached yet is waited for as in a read.
     ///

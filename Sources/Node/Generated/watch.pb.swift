@@ -40,10 +40,40 @@ package nonisolated struct Cadastre_V1_WatchRequest: Sendable {
   /// Clears the value of `fromVersion`. Subsequent reads from it will return its default value.
   package mutating func clearFromVersion() {self._fromVersion = nil}
 
-  /// How often to send `progress` while nothing changes; 0: every 5 s. At least 10 ms.
+  /// How often to send `progress` while nothing else is sent; 0: every 5 s. At least 10 ms.
   package var progressIntervalMs: UInt64 = 0
 
+  /// What is watched; all routes where nothing is given.
+  package var filter: Cadastre_V1_WatchRequest.OneOf_Filter? = nil
+
+  /// The routes that overlap this span.
+  package var span: Cadastre_V1_KeySpan {
+    get {
+      if case .span(let v)? = filter {return v}
+      return Cadastre_V1_KeySpan()
+    }
+    set {filter = .span(newValue)}
+  }
+
+  /// The routes of this group.
+  package var groupID: UInt64 {
+    get {
+      if case .groupID(let v)? = filter {return v}
+      return 0
+    }
+    set {filter = .groupID(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  /// What is watched; all routes where nothing is given.
+  package nonisolated enum OneOf_Filter: Equatable, Sendable {
+    /// The routes that overlap this span.
+    case span(Cadastre_V1_KeySpan)
+    /// The routes of this group.
+    case groupID(UInt64)
+
+  }
 
   package init() {}
 
@@ -119,6 +149,9 @@ package nonisolated struct Cadastre_V1_WatchStarted: Sendable {
   /// Why, for people.
   package var resetReason: String = String()
 
+  /// Whether the filter of the request is heeded. A node that knows no filters sends everything.
+  package var filtered: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -137,10 +170,10 @@ package nonisolated struct Cadastre_V1_SnapshotChunk: Sendable {
 
   package var last: Bool = false
 
-  /// On the last chunk: how many routes there were in all.
+  /// On the last chunk: how many routes were sent in all.
   package var routeCount: UInt64 = 0
 
-  /// On the last chunk: the digest of the state, 32 bytes.
+  /// On the last chunk: the digest of the state, 32 bytes; of the whole state also with a filter.
   package var digest: Data = Data()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -162,7 +195,8 @@ package nonisolated struct Cadastre_V1_DeltaBatch: Sendable {
   package init() {}
 }
 
-/// What one version changed. Apply it only once it is whole: remove, then insert.
+/// What one version changed. Apply it only once it is whole: remove, then insert. With a filter the
+/// versions that changed nothing of what it lets through are left out.
 package nonisolated struct Cadastre_V1_VersionDelta: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -170,7 +204,7 @@ package nonisolated struct Cadastre_V1_VersionDelta: Sendable {
 
   package var version: UInt64 = 0
 
-  /// Routes that are no more.
+  /// Routes that are no more, or that the filter lets through no longer.
   package var removedIds: [UInt64] = []
 
   /// Routes that are new or changed, as they are in this version.
@@ -184,8 +218,9 @@ package nonisolated struct Cadastre_V1_VersionDelta: Sendable {
   package init() {}
 }
 
-/// Nothing after `version` has happened that was not sent: a caller that has all that came before
-/// has that version.
+/// A bookmark: all that was asked for, up to this version, was sent before. A caller that has what came
+/// before has this version, and can watch from it. The staleness is absent where newer versions
+/// are there that are yet to be sent.
 package nonisolated struct Cadastre_V1_WatchProgress: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -213,7 +248,7 @@ fileprivate nonisolated let _protobuf_package = "cadastre.v1"
 
 nonisolated extension Cadastre_V1_WatchRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".WatchRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}from_version\0\u{3}progress_interval_ms\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}from_version\0\u{3}progress_interval_ms\0\u{1}span\0\u{3}group_id\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -223,6 +258,27 @@ nonisolated extension Cadastre_V1_WatchRequest: SwiftProtobuf.Message, SwiftProt
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularUInt64Field(value: &self._fromVersion) }()
       case 2: try { try decoder.decodeSingularUInt64Field(value: &self.progressIntervalMs) }()
+      case 3: try {
+        var v: Cadastre_V1_KeySpan?
+        var hadOneofValue = false
+        if let current = self.filter {
+          hadOneofValue = true
+          if case .span(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.filter = .span(v)
+        }
+      }()
+      case 4: try {
+        var v: UInt64?
+        try decoder.decodeSingularUInt64Field(value: &v)
+        if let v = v {
+          if self.filter != nil {try decoder.handleConflictingOneOf()}
+          self.filter = .groupID(v)
+        }
+      }()
       default: break
       }
     }
@@ -239,12 +295,24 @@ nonisolated extension Cadastre_V1_WatchRequest: SwiftProtobuf.Message, SwiftProt
     if self.progressIntervalMs != 0 {
       try visitor.visitSingularUInt64Field(value: self.progressIntervalMs, fieldNumber: 2)
     }
+    switch self.filter {
+    case .span?: try {
+      guard case .span(let v)? = self.filter else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    }()
+    case .groupID?: try {
+      guard case .groupID(let v)? = self.filter else { preconditionFailure() }
+      try visitor.visitSingularUInt64Field(value: v, fieldNumber: 4)
+    }()
+    case nil: break
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Cadastre_V1_WatchRequest, rhs: Cadastre_V1_WatchRequest) -> Bool {
     if lhs._fromVersion != rhs._fromVersion {return false}
     if lhs.progressIntervalMs != rhs.progressIntervalMs {return false}
+    if lhs.filter != rhs.filter {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -353,7 +421,7 @@ nonisolated extension Cadastre_V1_WatchResponse: SwiftProtobuf.Message, SwiftPro
 
 nonisolated extension Cadastre_V1_WatchStarted: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".WatchStarted"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}catalog_id\0\u{1}version\0\u{1}reset\0\u{3}reset_reason\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}catalog_id\0\u{1}version\0\u{1}reset\0\u{3}reset_reason\0\u{1}filtered\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -365,6 +433,7 @@ nonisolated extension Cadastre_V1_WatchStarted: SwiftProtobuf.Message, SwiftProt
       case 2: try { try decoder.decodeSingularUInt64Field(value: &self.version) }()
       case 3: try { try decoder.decodeSingularBoolField(value: &self.reset) }()
       case 4: try { try decoder.decodeSingularStringField(value: &self.resetReason) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.filtered) }()
       default: break
       }
     }
@@ -383,6 +452,9 @@ nonisolated extension Cadastre_V1_WatchStarted: SwiftProtobuf.Message, SwiftProt
     if !self.resetReason.isEmpty {
       try visitor.visitSingularStringField(value: self.resetReason, fieldNumber: 4)
     }
+    if self.filtered != false {
+      try visitor.visitSingularBoolField(value: self.filtered, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -391,6 +463,7 @@ nonisolated extension Cadastre_V1_WatchStarted: SwiftProtobuf.Message, SwiftProt
     if lhs.version != rhs.version {return false}
     if lhs.reset != rhs.reset {return false}
     if lhs.resetReason != rhs.resetReason {return false}
+    if lhs.filtered != rhs.filtered {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
