@@ -105,7 +105,7 @@ import Testing
   @Test func leavesAConnectionThatWentSilentForANewOne() async throws {
     try await withLeader { leader in
       try await leader.client.submit(.test(oneRoute))
-      let proxy = try SwallowingProxy(to: leader.address)
+      let proxy = try NetworkProxy(to: leader.address)
       defer { proxy.stop() }
       let folder = TemporaryFolder()
       try await withLearner(

@@ -14,7 +14,7 @@ import Testing
     let folder = TemporaryFolder()
     let node = try await TestNode.leader(folder) { $0.gracePeriod = .milliseconds(100) }
     try await node.client.submit(.test(oneRoute))
-    let proxy = try SwallowingProxy(to: node.address)
+    let proxy = try NetworkProxy(to: node.address)
     defer { proxy.stop() }
     let client = try NodeClient(proxy.address)
     let connecting = Task { try await client.run() }

@@ -3,6 +3,7 @@ import Foundation
 import GRPCCore
 import Replay
 import StateMachines
+import SwiftProtobuf
 import Synchronization
 import TestSupport
 import Testing
@@ -59,45 +60,100 @@ import Testing
     }
   }
 
-  @Test func aForgottenVersionIsAReset() async throws {
+  /// What is no longer in memory is told from the log, and what is not there is not guessed.
+  @Test func anOldVersionIsToldFromTheLog() async throws {
     try await withLeader {
       $0.store.historyCapacity = 3
     } _: { node in
       try await node.client.submit(.test(oneRoute))
+      let first = try await Mirror(at: CatalogVersion(1), of: node)
       for text in ["a", "b", "c", "d", "e"] { try await node.client.submit(.test(split(text))) }
       let mirror = try await Mirror(at: CatalogVersion(4), of: node)
       try await mirror.follow(node, until: CatalogVersion(6))
-      #expect(mirror.resets == 0)
-      let late = Mirror(version: CatalogVersion(2))
-      try await late.follow(node, until: CatalogVersion(6))
-      #expect(late.resets == 1)
-      #expect(late.routes == node.routes(at: CatalogVersion(6)))
+      #expect(node.core.watchersReadLog.load(ordering: .relaxed) == 0)
+      for late in [first, Mirror(version: .zero)] {
+        try await late.follow(node, until: CatalogVersion(6))
+        #expect(late.resets == 0)
+        #expect(late.routes == node.routes(at: CatalogVersion(6)))
+      }
+      #expect(node.core.watchersReadLog.load(ordering: .relaxed) > 0)
     }
   }
 
-  @Test func aWatcherThatFallsBehindIsReset() async throws {
-    try await withLeader {
-      $0.store.historyCapacity = 2
-    } _: { node in
+  @Test func aVersionFromBeforeTheLogIsAReset() async throws {
+    let folder = TemporaryFolder()
+    let first = try await TestNode.leader(folder)
+    try await first.client.submit(.test(bootstrap("g", "p")))
+    try await first.client.submit(.test(split("h")))
+    let state = first.core.store.current
+    try await first.stop()
+    let path = folder.appending("trimmed")
+    let log = try EventLog.create(folder: path, catalog: state.catalog)
+    try log.install(base: state)
+    log.releaseForWriting()
+    try await withNode(try await TestNode(.leader, folder: path)) { node in
+      try await node.client.submit(.test(split("i")))
+      let late = Mirror(version: CatalogVersion(1))
+      try await late.follow(node, until: CatalogVersion(3))
+      #expect(late.resets == 1)
+      #expect(late.routes == node.routes(at: CatalogVersion(3)))
+    }
+  }
+
+  /// Many small versions travel in one message.
+  @Test func smallVersionsTravelTogether() async throws {
+    try await withLeader { node in
       try await node.client.submit(.test(oneRoute))
-      let mirror = try await Mirror(at: CatalogVersion(1), of: node)
-      // Held up until more has gone by than all the buffers on the way hold.
-      let gate = Gate()
-      mirror.onDelta = { await gate.wait() }
-      async let following: Void = mirror.follow(node, until: CatalogVersion(25))
-      for number in 0..<24 {
-        try await node.client.submit(
-          .test(
-            .split(
-              (0..<100).map {
-                SplitRequest(
-                  at: Key(unchecked: [UInt8(number), UInt8($0)] + Array(repeating: 1, count: 4000)))
-              })))
+      for number in 0..<100 { try await node.client.submit(.test(split("key \(number)"))) }
+      let request = Wire.WatchRequest.with { $0.fromVersion = 1 }
+      let sizes = Shared<[Int]>([])
+      _ = await refusal {
+        try await node.client.watches.watch(
+          request, options: node.client.options(nil)
+        ) { response in
+          for try await message in response.messages {
+            guard case .deltas(let batch) = message.kind else { continue }
+            sizes.change { $0.append(batch.deltas.count) }
+            if batch.deltas.last?.version == 101 { throw Enough() }
+          }
+        }
       }
-      gate.open()
-      try await following
-      #expect(mirror.resets >= 1)
-      #expect(mirror.routes == node.routes(at: CatalogVersion(25)))
+      #expect(sizes.value == [100])
+    }
+  }
+
+  @Test func aWatchOfAGroupHearsOfNothingElse() async throws {
+    try await withLeader {
+      $0.limits.messageByteCount = 200
+    } _: { node in
+      try await node.client.submit(.test(bootstrap("g", "p")))
+      let heard = Shared<[RouteDelta]>([])
+      let bookmarks = Shared<[CatalogVersion]>([])
+      let snapshot = Shared<[Route]>([])
+      async let ended = refusal {
+        try await node.client.watch(
+          from: nil, filter: .group(GroupID(2)), progress: .milliseconds(10)
+        ) { event in
+          switch event {
+          case .snapshot(_, let routes, _): snapshot.change { $0 += routes }
+          case .delta(let delta): heard.change { $0.append(delta) }
+          case .progress(let stamp): bookmarks.change { $0.append(stamp.version) }
+          case .started: break
+          }
+          if bookmarks.value.contains(CatalogVersion(6)) { throw Enough() }
+        }
+      }
+      try await until { !bookmarks.value.isEmpty }
+      #expect(snapshot.value.map(\.id) == [RouteID(2)])
+      try await node.client.submit(.test(split("b")))
+      try await node.client.submit(.test(.move([RouteID(1)], to: GroupID(2))))
+      try await node.client.submit(.test(split("x")))
+      try await node.client.submit(.test(.move([RouteID(2)], to: GroupID(9))))
+      try await node.client.submit(.test(split("y")))
+      #expect(await ended != nil)
+      #expect(heard.value.map(\.to.rawValue) == [3, 5])
+      #expect(heard.value.first?.upserted.map(\.id) == [RouteID(1)])
+      #expect(heard.value.last?.removed == [RouteID(2)])
     }
   }
 
@@ -192,22 +248,39 @@ import Testing
     #expect(error?.reason == "shutting_down")
   }
 
+  /// More is written than all the buffers on the way hold, so that a node that waited for the stalled
+  /// one would wait for ever. That one goes on from the log, where it stopped.
   @Test func aWatcherThatStopsReadingHoldsUpNobody() async throws {
-    try await withLeader { node in
+    try await withLeader {
+      $0.store.historyCapacity = 2
+    } _: { node in
       try await node.client.submit(.test(oneRoute))
-      let gate = Gate()
-      let stalled = Task {
-        try await node.client.watch(from: CatalogVersion(1)) { _ in await gate.wait() }
-      }
-      defer {
-        stalled.cancel()
-        gate.open()
-      }
+      let last = CatalogVersion(21)
+      let (gate, stalled) = (Gate(), try await Mirror(at: CatalogVersion(1), of: node))
+      stalled.onDelta = { await gate.wait() }
       let mirror = try await Mirror(at: CatalogVersion(1), of: node)
-      async let following: Void = mirror.follow(node, until: CatalogVersion(201))
-      for number in 0..<200 { try await node.client.submit(.test(split("key \(number)"))) }
+      async let stalling: Void = stalled.follow(node, until: last)
+      async let following: Void = mirror.follow(node, until: last)
+      for number in 0..<20 {
+        try await node.client.submit(
+          .test(
+            .split(
+              (0..<100).map {
+                SplitRequest(
+                  at: Key(unchecked: [UInt8(number), UInt8($0)] + Array(repeating: 1, count: 4000)))
+              })))
+        // Who keeps up is not held up by who does not.
+        try await until { mirror.version == CatalogVersion(UInt64(number) + 2) }
+      }
       try await following
-      #expect(mirror.routes == node.routes(at: CatalogVersion(201)))
+      #expect(mirror.routes == node.routes(at: last))
+      #expect((stalled.version ?? .zero) <= CatalogVersion(2))
+      let before = node.core.watchersReadLog.load(ordering: .relaxed)
+      gate.open()
+      try await stalling
+      #expect(stalled.routes == mirror.routes)
+      #expect(stalled.resets == 0)
+      #expect(node.core.watchersReadLog.load(ordering: .relaxed) > before)
     }
   }
 }

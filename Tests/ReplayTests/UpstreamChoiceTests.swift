@@ -96,9 +96,7 @@ import Testing
     #expect(second.current == .learner("a"))
     second.see("a", following("leader", staleness: .seconds(3)), at: .seconds(1))
     #expect(second.current == .leader)
-    second.see("a", following("another", staleness: .zero), at: .seconds(20))
-    second.see("a", following("another", staleness: .zero), at: .seconds(60))
-    #expect(second.current == .leader && second.reason.contains("another leader"))
+    #expect(second.reason.contains("3.0 seconds ago"))
   }
 
   @Test func whoeverComesThisWayIsNotFollowed() {

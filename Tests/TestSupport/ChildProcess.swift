@@ -65,6 +65,8 @@ package final class ChildProcess: Sendable {
       posix_spawn_file_actions_addopen(
         &actions, Int32(descriptor), file.path, file.flags, 0o644)
     }
+    // Sockets that the tests listen on: a child would keep their ports taken.
+    posix_spawn_file_actions_addclosefrom_np(&actions, Int32(files.count))
     let argumentPointers = arguments.map { strdup($0) } + [nil]
     let environmentPointers = environment.map { strdup($0) } + [nil]
     defer { for pointer in argumentPointers + environmentPointers { free(pointer) } }

@@ -1,5 +1,6 @@
 import Catalog
 import GRPCCore
+import Replay
 
 /// What a watch tells, in order.
 package enum WatchEvent: Sendable {
@@ -31,16 +32,24 @@ extension NodeClient {
   /// Tells `body` every change after `version`, each version whole, once, in order. Runs until the
   /// stream breaks, the task is cancelled or `body` throws; watch again from the last version that
   /// was told. Without a version it begins with a snapshot. `progress` is how often to tell that
-  /// nothing changed; nil leaves that to the node.
+  /// nothing changed; nil leaves that to the node. With a filter the versions that do not concern it
+  /// are left out, and what it lets through no longer is removed; a node that knows no filters tells
+  /// everything.
   ///
   /// - Throws: ``NodeError`` when the stream ended; or what `body` throws.
   package func watch(
-    from version: CatalogVersion?, progress: Duration? = nil, deadline: Duration? = nil,
+    from version: CatalogVersion?, filter: WatchFilter = .all, progress: Duration? = nil,
+    deadline: Duration? = nil,
     _ body: @escaping @Sendable (WatchEvent) async throws -> Void
   ) async throws {
     var request = Wire.WatchRequest()
     if let version { request.fromVersion = version.rawValue }
     request.progressIntervalMs = progress?.wholeMilliseconds ?? 0
+    switch filter {
+    case .all: break
+    case .span(let span): request.span = Wire.KeySpan(span)
+    case .group(let group): request.groupID = group.rawValue
+    }
     let address = address
     let (message, options) = (request, options(deadline))
     try await streaming(address) {
@@ -58,6 +67,7 @@ extension NodeClient {
 /// Makes events of a watch's messages; holds back a version until all of it is there.
 struct WatchReader {
   private var version = CatalogVersion.zero
+  private var isFiltered = false
   private var partial: Wire.VersionDelta?
 
   init() {}
@@ -68,6 +78,8 @@ struct WatchReader {
     switch message.kind {
     case .started(let started):
       version = CatalogVersion(started.version)
+      isFiltered = started.filtered
+      partial = nil
       return [
         .started(
           try fixed("catalog_id", started.catalogID), version,
@@ -86,7 +98,10 @@ struct WatchReader {
       }
       return events
     case .progress(let progress):
-      return [.progress(progress.stamp.value)]
+      let stamp = progress.stamp.value
+      // A bookmark: what came before it and was left out does not concern the caller.
+      if isFiltered { version = max(version, stamp.version) }
+      return [.progress(stamp)]
     case nil:
       // A kind of message that a later version knows.
       return []
@@ -98,7 +113,9 @@ struct WatchReader {
   ) throws(MalformedMessage) -> RouteDelta? {
     // A version from outside may be the last number that there is.
     let (next, overflows) = version.rawValue.addingReportingOverflow(1)
-    guard !overflows, delta.version == next else {
+    guard !overflows, isFiltered ? delta.version >= next : delta.version == next,
+      partial.map({ $0.version == delta.version }) ?? true
+    else {
       throw MalformedMessage("version \(delta.version) came after version \(version)")
     }
     var whole = partial ?? delta

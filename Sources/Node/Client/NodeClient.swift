@@ -25,7 +25,9 @@ package final class NodeClient: Sendable {
   /// Makes a client that connects once ``run()`` runs.
   ///
   /// - Throws: ``NodeError`` when the address is none that can be connected to.
-  package init(_ address: NodeAddress) throws(NodeError) {
+  package init(
+    _ address: NodeAddress, connection: ConnectionOptions = ConnectionOptions()
+  ) throws(NodeError) {
     self.address = address
     do {
       client = GRPCClient(
@@ -33,10 +35,13 @@ package final class NodeClient: Sendable {
           target: address.target, transportSecurity: .plaintext,
           config: .defaults { config in
             config.backoff = .init(
-              initial: .milliseconds(50), max: .seconds(2), multiplier: 1.6, jitter: 0.2)
+              initial: connection.firstPause, max: connection.maximumPause, multiplier: 1.6,
+              jitter: 0.2)
+            config.http2.targetWindowSize = connection.clientWindowByteCount
             // Finds nodes that vanished without a word.
             config.connection.keepalive = .init(
-              time: .seconds(10), timeout: .seconds(5), allowWithoutCalls: true)
+              time: connection.keepaliveTime, timeout: connection.keepaliveTimeout,
+              allowWithoutCalls: true)
           }))
     } catch {
       throw NodeError(.invalidArgument, "\(address) cannot be connected to: \(error)")

@@ -135,3 +135,11 @@ func parseRegions(_ text: String) throws -> [Region] {
     try parseRegion(String($0))
   }
 }
+
+/// Reads addresses with commas between them.
+@Sendable
+func parseAddresses(_ text: String) throws -> [NodeAddress] {
+  try text.split(separator: ",", omittingEmptySubsequences: false).map {
+    try parseAddress(String($0))
+  }
+}

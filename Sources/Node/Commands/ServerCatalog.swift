@@ -155,6 +155,15 @@ extension NodeClient {
   }
 }
 
+extension UpstreamStatus {
+  /// Whom the learner follows and why, for people.
+  fileprivate var text: String {
+    let way = way.isEmpty ? "unknown" : way.joined(separator: " < ")
+    return way + (isRelay ? ", as the relay of its region" : "")
+      + (reason.isEmpty ? "" : ": \(reason)")
+  }
+}
+
 extension CatalogStatus {
   /// What a server says of itself.
   init(_ status: NodeStatus) {
@@ -186,6 +195,22 @@ extension CatalogStatus {
         "resets": .number(learner.resets),
         "reconnects": .number(learner.reconnects),
         "last_error": .string(learner.lastError),
+      ])
+    let upstream = learner.upstream
+    add(
+      "upstream", upstream.text, "upstream",
+      [
+        "way": .array(upstream.way.map { .string($0) }),
+        "relay": .bool(upstream.isRelay),
+        "reason": .string(upstream.reason),
+        "changes": .number(upstream.changeCount),
+        "received": .array(
+          upstream.received.map { receipts in
+            [
+              "address": .string(receipts.address), "entries": .number(receipts.entries),
+              "bytes": .number(receipts.bytes),
+            ]
+          }),
       ])
     add("lag", "\(grouped(learner.lag)) entries", "lag", .number(learner.lag))
   }

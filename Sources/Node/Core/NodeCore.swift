@@ -13,11 +13,15 @@ package final class NodeCore: Sendable {
   package let clock: NodeClock
   package let limits: NodeLimits
   package let logger: Logger
+  /// Whom a learner follows; nil at a leader.
+  package let upstreams: Upstreams?
   /// Watchers and followers: woken when something was published.
   package let changes = WakeHub()
   /// Reads that wait for a version or for freshness: woken by either.
   package let waits = WakeHub()
   package let startedAt: Moment
+  /// How often watchers were told from the log what is no longer in memory.
+  package let watchersReadLog = Atomic<UInt64>(0)
 
   private struct State {
     var leaderAddress: String
@@ -30,7 +34,7 @@ package final class NodeCore: Sendable {
 
   package init(
     role: NodeRole, region: String, store: CatalogStore, clock: NodeClock, limits: NodeLimits,
-    leaderAddress: String, logger: Logger
+    leaderAddress: String, upstreams: Upstreams? = nil, logger: Logger
   ) {
     self.role = role
     self.region = region
@@ -38,6 +42,7 @@ package final class NodeCore: Sendable {
     self.clock = clock
     self.limits = limits
     self.logger = logger
+    self.upstreams = upstreams
     freshness = Freshness(isLeader: role == .leader)
     startedAt = clock.now()
     state = Mutex(
@@ -138,6 +143,7 @@ extension NodeCore {
       leaderAddress: leaderAddress,
       learner: learner.map { learner in
         var learner = learner
+        if let upstreams { learner.upstream = upstreams.status }
         learner.leaderPosition = leader.position
         learner.leaderVersion = leader.version
         learner.lag =

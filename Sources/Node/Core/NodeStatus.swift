@@ -52,6 +52,7 @@ package struct LearnerStatus: Hashable, Sendable {
   package var reconnects: UInt64 = 0
   /// What went wrong last; empty after it caught up again.
   package var lastError = ""
+  package var upstream = UpstreamStatus()
 
   package init() {}
 }
@@ -88,6 +89,7 @@ extension Cadastre_V1_GetStatusResponse {
         $0.resets = status.resets
         $0.reconnects = status.reconnects
         $0.lastError = status.lastError
+        $0.fill(status.upstream)
       }
     }
   }
@@ -104,6 +106,7 @@ extension Cadastre_V1_GetStatusResponse {
       status.resets = learner.resets
       status.reconnects = learner.reconnects
       status.lastError = learner.lastError
+      status.upstream = learner.upstreamStatus
       bond = status
     }
     return NodeStatus(

@@ -37,19 +37,21 @@ package struct LeaderSink: CommandSink {
   }
 }
 
-/// Passes commands on to the leader, and its answer, details and all, back.
+/// Passes commands on to the leader, and its answer, details and all, back. Where the leader cannot be
+/// reached from here, the learner that is followed may reach it still: it is the same command there.
 package struct ForwardingSink: CommandSink {
-  private let leader: LeaderLink
+  private let upstreams: Upstreams
   private let options: FollowOptions
 
-  package init(to leader: LeaderLink, options: FollowOptions) {
-    self.leader = leader
+  package init(to upstreams: Upstreams, options: FollowOptions) {
+    self.upstreams = upstreams
     self.options = options
   }
 
   package func submit(
     _ command: Command, timeout: Duration?, hops: Int
   ) async throws(NodeError) -> CommandReceipt {
+    let leader = upstreams.leader
     guard hops < CommandForwarding.maximumHops else {
       throw NodeError(
         .unavailable, reason: "not_leader",
@@ -65,6 +67,11 @@ package struct ForwardingSink: CommandSink {
         command, deadline: deadline ?? options.forwardTimeout, hops: hops + 1)
     } catch {
       guard error.code == .unavailable, error.detail == nil else { throw error }
+      let upstream = await upstreams.current()
+      if !upstream.isLeader {
+        return try await upstream.link.client.submit(
+          command, deadline: deadline ?? options.forwardTimeout, hops: hops + 1)
+      }
       throw NodeError(
         .unavailable, reason: "leader_unavailable",
         "the leader could not be reached: \(error.message)",

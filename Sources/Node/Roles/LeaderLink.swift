@@ -13,6 +13,7 @@ package final class LeaderLink: Sendable {
   }
 
   package let address: NodeAddress
+  private let connection: ConnectionOptions
   private let current: Mutex<Line>
   private let lines: AsyncStream<Line>
   private let opened: AsyncStream<Line>.Continuation
@@ -20,9 +21,12 @@ package final class LeaderLink: Sendable {
   /// Connects once ``run()`` runs.
   ///
   /// - Throws: ``NodeError`` when the address is none that can be connected to.
-  package init(_ address: NodeAddress) throws(NodeError) {
+  package init(
+    _ address: NodeAddress, connection: ConnectionOptions = ConnectionOptions()
+  ) throws(NodeError) {
     self.address = address
-    let line = Line(client: try NodeClient(address))
+    self.connection = connection
+    let line = Line(client: try NodeClient(address, connection: connection))
     current = Mutex(line)
     (lines, opened) = AsyncStream.makeStream()
     opened.yield(line)
@@ -34,7 +38,9 @@ package final class LeaderLink: Sendable {
   /// Gives up the connection of `silent`, and fails every call on it. No-op when that has happened.
   package func replace(_ silent: NodeClient) {
     // The address was one to connect to before.
-    guard client === silent, let client = try? NodeClient(address) else { return }
+    guard client === silent, let client = try? NodeClient(address, connection: connection) else {
+      return
+    }
     let old = current.withLock { line -> Line? in
       guard line.client === silent, !line.end.isClosed else { return nil }
       defer {

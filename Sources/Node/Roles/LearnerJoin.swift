@@ -8,7 +8,7 @@ import StateMachines
 /// Makes the log of a learner that has none: asks the leader which catalog it serves, and takes over
 /// its state where the log no longer begins with the first entry.
 struct LearnerJoin: Sendable {
-  let leader: LeaderLink
+  let upstreams: Upstreams
   let folder: String
   let options: FollowOptions
   let logger: Logger
@@ -33,8 +33,9 @@ struct LearnerJoin: Sendable {
     var generator = SystemRandomNumberGenerator()
     while true {
       let failure: NodeError
+      let upstream = await upstreams.current()
       do {
-        return try await unless(stop) { try await join() }
+        return try await unless(stop) { try await join(upstream.link) }
       } catch let error as NodeError {
         failure = error
       } catch StoreError.checkpointDamaged(let version, let what) {
@@ -43,15 +44,18 @@ struct LearnerJoin: Sendable {
           .dataLoss, "the leader's checkpoint of version \(version) is not whole: \(what)")
       }
       if stop.isClosed { return false }
+      if upstreams.lost(upstream, "\(failure)") { continue }
       let pause = backoff.next(using: &generator)
       logger.warning(
         "the leader does not tell its catalog: trying again",
-        metadata: ["leader": "\(leader.address)", "error": "\(failure)", "pause": "\(pause)"])
+        metadata: [
+          "leader": "\(upstream.link.address)", "error": "\(failure)", "pause": "\(pause)",
+        ])
       guard try await unless(stop, { try await Task.sleep(for: pause) }) else { return false }
     }
   }
 
-  private func join() async throws {
+  private func join(_ leader: LeaderLink) async throws {
     let status = try await leader.client.status(deadline: options.silenceLimit)
     var state: CatalogState?
     if status.firstPosition > LogPosition(1) {

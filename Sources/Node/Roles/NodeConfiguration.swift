@@ -21,6 +21,12 @@ package struct NodeConfiguration: Sendable {
   package var region: Region?
   /// Where others reach the node; what it listens on when nil.
   package var advertisedAddress: NodeAddress?
+  /// The learners of the region in their order, this one among them by its advertised address: a
+  /// learner follows the first of those before it that follows the leader. None: the leader.
+  package var regionLearners: [NodeAddress] = []
+  /// The name of the network profile that was applied.
+  package var networkProfile = NetworkProfile.local.name
+  package var connection = ConnectionOptions()
   /// A file that gets the address that is listened on, once it is.
   package var addressFile: String?
   package var limits = NodeLimits()
@@ -49,7 +55,23 @@ package struct NodeConfiguration: Sendable {
         "\(listen) can be reached from other machines, and nothing is encrypted or authenticated: "
           + "listen on 127.0.0.1, or allow it in so many words with --allow-insecure-bind")
     }
+    guard !regionLearners.isEmpty else { return }
+    guard case .learner = role else {
+      throw NodeError(
+        .invalidArgument, reason: "relay_of_leader",
+        "a leader follows nobody: name the learners of a region to its learners, with --follow")
+    }
+    guard regionLearners.contains(knownAddress) else {
+      let learners = regionLearners.map(\.description).joined(separator: ", ")
+      throw NodeError(
+        .invalidArgument, reason: "relay_without_self",
+        "\(knownAddress) is not among the learners of its region, \(learners): name it there as "
+          + "others know it, or say with --advertise how they do")
+    }
   }
+
+  /// The address that others know the node by, as far as it is known before it listens.
+  package var knownAddress: NodeAddress { advertisedAddress ?? listen }
 }
 
 /// How a learner follows.
@@ -66,6 +88,11 @@ package struct FollowOptions: Sendable {
   package var haltedPause: Duration = .seconds(10)
   /// How long the leader may take for a command that is passed on without a deadline.
   package var forwardTimeout: Duration = .seconds(30)
+  /// How often the learners that may be followed are looked at, and how long one may take to answer.
+  package var lookInterval: Duration = .seconds(1)
+  package var lookTimeout: Duration = .seconds(3)
+  /// Whom of them to follow.
+  package var upstream = UpstreamChoice.Options()
 
   package init() {}
 }

@@ -54,6 +54,9 @@ package final class NodeService: Service {
 
   package func run() async throws {
     try configuration.check()
+    logger.info(
+      "network profile \(configuration.networkProfile)",
+      metadata: ["settings": "\(configuration.effectiveProfile)"])
     try await withGracefulShutdownHandler {
       switch configuration.role {
       case .leader: try await runLeader()
@@ -89,24 +92,27 @@ package final class NodeService: Service {
   }
 
   private func runLearner(of leader: NodeAddress) async throws {
-    let link = try LeaderLink(leader)
+    let upstreams = try Upstreams(
+      leader: leader, own: configuration.knownAddress, learners: configuration.regionLearners,
+      options: configuration.following, connection: configuration.connection, clock: clock)
     try await withThrowingTaskGroup(of: Void.self) { group in
-      group.addTask { await link.run() }
+      group.addTask { await upstreams.run() }
       defer { group.cancelAll() }
       let join = LearnerJoin(
-        leader: link, folder: configuration.folder, options: configuration.following,
+        upstreams: upstreams, folder: configuration.folder, options: configuration.following,
         logger: logger)
       group.addTask { [stop, gracePeriod = configuration.gracePeriod] in
         await stop.untilClosed()
         // Nobody waits for a leader any more, but commands under way may end.
-        link.shutdown()
+        upstreams.shutdown()
         try await Task.sleep(for: gracePeriod)
-        link.close()
+        upstreams.close()
       }
       guard try await join.run(until: stop) else { return }
-      let core = makeCore(try await openStore(), role: .learner, leaderAddress: "\(leader)")
-      let replica = Replica(core: core, leader: link, options: configuration.following)
-      let sink = ForwardingSink(to: link, options: configuration.following)
+      let core = makeCore(
+        try await openStore(), role: .learner, leaderAddress: "\(leader)", upstreams: upstreams)
+      let replica = Replica(core: core, upstreams: upstreams, options: configuration.following)
+      let sink = ForwardingSink(to: upstreams, options: configuration.following)
       try await serve(core, commands: sink) { await replica.run() }
     }
   }
@@ -151,11 +157,12 @@ package final class NodeService: Service {
   }
 
   private func makeCore(
-    _ store: CatalogStore, role: NodeRole, leaderAddress: String
+    _ store: CatalogStore, role: NodeRole, leaderAddress: String, upstreams: Upstreams? = nil
   ) -> NodeCore {
     NodeCore(
       role: role, region: configuration.region?.name ?? "", store: store, clock: clock,
-      limits: configuration.limits, leaderAddress: leaderAddress, logger: logger)
+      limits: configuration.limits, leaderAddress: leaderAddress, upstreams: upstreams,
+      logger: logger)
   }
 
   /// Serves until the shutdown, with `follow` beside it, and closes the store.
@@ -170,7 +177,8 @@ package final class NodeService: Service {
         ReplicationService(core), AuditService(core),
         HealthService(core, services: Self.serviceNames),
         ReflectionService(), OldReflectionService(),
-      ])
+      ],
+      connection: configuration.connection)
     let isStopping = phase.withLock { phase in
       if case .stopping = phase { return true }
       phase = .serving(core, server)

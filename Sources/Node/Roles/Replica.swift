@@ -13,15 +13,15 @@ import Synchronization
 /// when the leader says that entries no longer lead to it.
 package final class Replica: Sendable {
   private let core: NodeCore
-  private let leader: LeaderLink
+  private let upstreams: Upstreams
   private let options: FollowOptions
   private let lastHeard: Mutex<Moment>
   /// Whether the leader took up the last stream.
   private let hasStarted = Atomic(false)
 
-  package init(core: NodeCore, leader: LeaderLink, options: FollowOptions) {
+  package init(core: NodeCore, upstreams: Upstreams, options: FollowOptions) {
     self.core = core
-    self.leader = leader
+    self.upstreams = upstreams
     self.options = options
     lastHeard = Mutex(core.clock.now())
   }
@@ -32,16 +32,27 @@ package final class Replica: Sendable {
     var generator = SystemRandomNumberGenerator()
     while !Task.isCancelled, !core.changes.isClosed {
       let before = core.store.current.appliedThrough
+      let upstream = await upstreams.current(after: before)
       let failure: any Error
       do {
-        try await follow()
+        try await follow(upstream)
         failure = NodeError(.unavailable, "the leader ended the stream")
       } catch {
         failure = error
       }
       core.freshness.disconnected()
       if Task.isCancelled || core.changes.isClosed { return }
+      if failure is UpstreamChanged {
+        core.logger.notice("\(failure)", metadata: ["upstream": "\(upstream.link.address)"])
+        continue
+      }
       core.updateLearner { $0.isConnected = false }
+      if upstreams.lost(upstream, "\(failure)") {
+        // Whatever is wrong there, another one may do better, and the leader knows best.
+        note(failure, "lost the learner that was followed: going over to another node", upstream)
+        core.updateLearner { $0.reconnects += 1 }
+        continue
+      }
       // A stream that was taken up was a good one; but one that ended by what it brought is not
       // asked for the same again and again without a pause.
       let hasStarted = hasStarted.exchange(false, ordering: .relaxed)
@@ -53,15 +64,17 @@ package final class Replica: Sendable {
       switch remedy {
       case .reconnect:
         pause = backoff.next(using: &generator)
-        note(failure, "lost the leader: reconnecting", .warning, pause)
+        note(failure, "lost the leader: reconnecting", upstream, .warning, pause)
       case .installState:
-        pause = await install() ? .zero : backoff.next(using: &generator)
+        pause = await install(from: upstream) ? .zero : backoff.next(using: &generator)
       case .halt(let help), .diverged(let help):
         if case .diverged = remedy {
           core.diverge(Divergence(problem: "\(failure)", remedy: help))
         }
         pause = options.haltedPause
-        note(NodeError(.failedPrecondition, "\(failure) \(help)"), "cannot follow", .error, pause)
+        note(
+          NodeError(.failedPrecondition, "\(failure) \(help)"), "cannot follow", upstream, .error,
+          pause)
       }
       core.updateLearner { $0.reconnects += 1 }
       do { try await Task.sleep(for: pause) } catch { return }
@@ -69,7 +82,8 @@ package final class Replica: Sendable {
   }
 
   private func note(
-    _ error: any Error, _ message: Logger.Message, _ level: Logger.Level, _ pause: Duration
+    _ error: any Error, _ message: Logger.Message, _ upstream: Upstreams.Upstream,
+    _ level: Logger.Level = .warning, _ pause: Duration = .zero
   ) {
     let description = "\(error)"
     core.updateLearner { $0.lastError = description }
@@ -78,7 +92,7 @@ package final class Replica: Sendable {
     core.logger.log(
       level: level, message,
       metadata: [
-        "catalog_version": "\(core.store.current.version)", "leader": "\(leader.address)",
+        "catalog_version": "\(core.store.current.version)", "leader": "\(upstream.link.address)",
         "error": "\(description)", "pause": "\(pause)",
       ])
   }
@@ -94,8 +108,9 @@ package final class Replica: Sendable {
   }
 
   /// Follows for as long as the connection holds.
-  private func follow() async throws {
+  private func follow(_ upstream: Upstreams.Upstream) async throws {
     if let condition = core.store.condition { throw FollowFailure.logNotWhole(condition) }
+    let leader = upstream.link
     let client = leader.client
     let (questions, ask) = AsyncStream.makeStream(
       of: FollowProgress.self, bufferingPolicy: .bufferingNewest(1))
@@ -111,6 +126,7 @@ package final class Replica: Sendable {
         try await client.follow(after: header, region: core.region, questions: questions) {
           message in
           self.lastHeard.withLock { $0 = self.core.clock.now() }
+          self.upstreams.count(message, from: upstream)
           if case .started = message.kind { self.hasStarted.store(true, ordering: .relaxed) }
           try await intake.take(message)
         }
@@ -129,6 +145,7 @@ package final class Replica: Sendable {
           try await Task.sleep(for: options.probeInterval)
         }
       }
+      group.addTask { [self] in try await upstreams.untilOther(than: upstream) }
       group.addTask { [self] in
         await core.changes.untilClosed()
         throw CancellationError()
@@ -140,10 +157,10 @@ package final class Replica: Sendable {
   /// Takes over the leader's state.
   ///
   /// - Returns: false when that failed.
-  private func install() async -> Bool {
+  private func install(from upstream: Upstreams.Upstream) async -> Bool {
     do {
       let fetch = CheckpointFetch(
-        leader: leader, folder: core.store.folder, options: options, logger: core.logger)
+        leader: upstream.link, folder: core.store.folder, options: options, logger: core.logger)
       let state = try await fetch.state(of: core.store.catalog)
       guard state.appliedThrough > core.store.current.appliedThrough else {
         CheckpointIntake.remove(in: core.store.folder)
@@ -160,7 +177,7 @@ package final class Replica: Sendable {
         metadata: ["catalog_version": "\(state.version)", "position": "\(state.appliedThrough)"])
       return true
     } catch {
-      note(error, "could not take over the leader's state", .error, .zero)
+      note(error, "could not take over the leader's state", upstream, .error)
       return false
     }
   }

@@ -14,16 +14,17 @@ package final class NodeServer: Sendable {
 
   package init(
     listen: NodeAddress, services: [any RegistrableRPCService],
+    connection: ConnectionOptions = ConnectionOptions(),
     eventLoopGroup: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
   ) {
     self.listen = listen
     var config = Transport.Config.defaults
     config.rpc.maxRequestPayloadSize = NodeClient.maximumMessageByteCount
-    config.http2.targetWindowSize = 1 << 20
+    config.http2.targetWindowSize = connection.serverWindowByteCount
     config.http2.maxConcurrentStreams = 4096
     // Finds callers that vanished without a word, and suffers callers that look for us likewise.
-    config.connection.keepalive.time = .seconds(30)
-    config.connection.keepalive.timeout = .seconds(10)
+    config.connection.keepalive.time = connection.serverKeepaliveTime
+    config.connection.keepalive.timeout = connection.serverKeepaliveTimeout
     config.connection.keepalive.clientBehavior.allowWithoutCalls = true
     config.connection.keepalive.clientBehavior.minPingIntervalWithoutCalls = .seconds(1)
     server = GRPCServer(

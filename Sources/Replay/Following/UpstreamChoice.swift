@@ -61,11 +61,9 @@ package struct UpstreamChoice: Sendable {
   /// How often ``current`` changed.
   package private(set) var changeCount: UInt64 = 0
 
-  /// - Parameters:
-  ///   - own: The address that this learner is known by among the others.
-  ///   - leader: The leader's address.
-  ///   - learners: The learners of the region in their order, this one among them. Without this one
-  ///     there is nobody to follow but the leader.
+  /// Begins with the leader. `own` is the address that this learner is known by among the others;
+  /// `learners` are those of the region in their order, this one among them: without it there is
+  /// nobody to follow but the leader.
   package init(own: String, leader: String, learners: [String], options: Options = Options()) {
     (self.own, self.leader, self.options) = (own, leader, options)
     rank(learners)
@@ -93,8 +91,6 @@ package struct UpstreamChoice: Sendable {
       (candidates[index].way, candidates[index].position) = (way, position)
       if way.contains(own) {
         lose(index, "it follows this node")
-      } else if way.last != leader {
-        lose(index, "it follows another leader, \(way.last ?? "none")")
       } else if staleness > options.stalenessLimit {
         lose(index, "it last had everything \(staleness) ago")
       } else if candidates[index].wellSince == nil {
