@@ -8,7 +8,9 @@ The stubs are generated from proto/ into a temporary folder; nodes are real proc
 
 import os
 import pathlib
+import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -43,11 +45,23 @@ BINARY = os.environ.get("CADASTRE_BINARY", str(ROOT / ".build" / "debug" / "cada
 PATIENCE = 60  # seconds, for what takes milliseconds on an idle machine
 
 
+def quiet_port():
+    """A free port below those that the system gives to callers: a caller that looks for a node which
+    is not there could be given the very port, and find itself."""
+    while True:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", random.randrange(16_000, 32_000)))
+            except OSError:
+                continue
+            return probe.getsockname()[1]
+
+
 class Node:
     """A leader over a folder; started again it takes the same port."""
 
     def __init__(self, folder):
-        self.folder, self.port, self.process = folder, 0, None
+        self.folder, self.port, self.process = folder, quiet_port(), None
 
     def start(self):
         address = pathlib.Path(self.folder) / "address"

@@ -82,7 +82,7 @@ import Testing
 
   @Test func reconnectsToALeaderThatRestarted() async throws {
     let folder = TemporaryFolder()
-    var leader = try await TestNode.leader(folder)
+    var leader = try await TestNode.leader(folder, port: quietPort())
     let address = leader.address
     try await leader.client.submit(.test(bootstrap("m")))
     try await withLearner(of: address, in: folder) { learner in
@@ -325,12 +325,10 @@ import Testing
     for name in ["first", "second"] {
       try EventLog.create(folder: folder.appending(name), catalog: testCatalog).releaseForWriting()
     }
-    // A port that is free once its node is gone.
-    let gone = try await TestNode.leader(folder)
-    try await gone.stop()
-    try await withLearner(of: gone.address, in: folder, "first") { first in
+    let address = NodeAddress(host: "127.0.0.1", port: quietPort())
+    try await withLearner(of: address, in: folder, "first") { first in
       let second = try await TestNode(
-        .learner(of: first.address), folder: folder.appending("second"), port: gone.address.port)
+        .learner(of: first.address), folder: folder.appending("second"), port: address.port)
       try await withNode(second) { second in
         var error: NodeError?
         // Until the one has found the other.
@@ -363,7 +361,7 @@ import Testing
 
   @Test func waitsForALeaderThatComesLater() async throws {
     let folder = TemporaryFolder()
-    let early = try await TestNode.leader(folder)
+    let early = try await TestNode.leader(folder, port: quietPort())
     let (address, path) = (early.address, early.folder)
     try await early.client.submit(.test(oneRoute))
     try await early.stop()

@@ -16,7 +16,7 @@ import Testing
     private let leader: String?
     private let addressFile: String
     private var process: CadastreProcess?
-    private(set) var address = "127.0.0.1:0"
+    private(set) var address = "127.0.0.1:\(quietPort())"
 
     init(_ name: String, in folder: URL, following leader: String? = nil) {
       self.folder = folder.appending(path: name).path

@@ -58,11 +58,12 @@ final class TestNode: Sendable {
 
   /// A leader of a new catalog without routes.
   static func leader(
-    _ folder: TemporaryFolder, _ configure: (inout NodeConfiguration) -> Void = { _ in }
+    _ folder: TemporaryFolder, port: Int = 0,
+    _ configure: (inout NodeConfiguration) -> Void = { _ in }
   ) async throws -> TestNode {
     let path = folder.appending("leader")
     try EventLog.create(folder: path, catalog: testCatalog).releaseForWriting()
-    return try await TestNode(.leader, folder: path, configure)
+    return try await TestNode(.leader, folder: path, port: port, configure)
   }
 
   /// Shuts down in good order.
