@@ -73,7 +73,7 @@ import Testing
       $0.limits.messageByteCount = 300
       $0.gracePeriod = .milliseconds(200)
     }
-    var node = try await TestNode.leader(folder, configure)
+    var node = try await TestNode.leader(folder, port: quietPort(), configure)
     let (address, path) = (node.address, node.folder)
     let history = Shared(History())
     let filters: [WatchFilter] = [

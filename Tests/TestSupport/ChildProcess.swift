@@ -65,8 +65,8 @@ package final class ChildProcess: Sendable {
       posix_spawn_file_actions_addopen(
         &actions, Int32(descriptor), file.path, file.flags, 0o644)
     }
-    // Sockets that the tests listen on: a child would keep their ports taken.
-    posix_spawn_file_actions_addclosefrom_np(&actions, Int32(files.count))
+    // Sockets that tests listen on: a child would keep their ports taken.
+    if let closeFrom = Self.closeFrom { _ = closeFrom(&actions, Int32(files.count)) }
     let argumentPointers = arguments.map { strdup($0) } + [nil]
     let environmentPointers = environment.map { strdup($0) } + [nil]
     defer { for pointer in argumentPointers + environmentPointers { free(pointer) } }
@@ -76,6 +76,12 @@ package final class ChildProcess: Sendable {
     guard code == 0 else { throw SpawnError(program: program, code: code) }
     return identifier
   }
+
+  /// `posix_spawn_file_actions_addclosefrom_np` of glibc, which its module for Swift does not show.
+  private static let closeFrom: (@convention(c) (UnsafeMutableRawPointer, Int32) -> Int32)? =
+    dlsym(nil, "posix_spawn_file_actions_addclosefrom_np").map {
+      unsafeBitCast($0, to: (@convention(c) (UnsafeMutableRawPointer, Int32) -> Int32).self)
+    }
 
   deinit {
     signal(SIGKILL)

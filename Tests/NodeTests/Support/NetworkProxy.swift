@@ -39,7 +39,7 @@ final class NetworkProxy: Sendable {
   init(
     to target: NodeAddress, _ conditions: NetworkConditions = NetworkConditions(), seed: UInt64 = 1
   ) throws {
-    let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
     self.listener = listener
     guard bind(listener, to: 0), listen(listener, 64) == 0 else { throw POSIXError(.EADDRINUSE) }
     address = NodeAddress(host: "127.0.0.1", port: boundPort(of: listener))
@@ -49,7 +49,9 @@ final class NetworkProxy: Sendable {
       while true {
         let near = accept(listener, nil, nil)
         guard near >= 0 else { return }
-        let far = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        // A child of a test would keep it open.
+        _ = fcntl(near, F_SETFD, FD_CLOEXEC)
+        let far = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard !state.withLock({ $0.isCut }), connect(far, to: UInt16(target.port)) else {
           close(near)
           close(far)
@@ -103,25 +105,33 @@ private final class Line: Sendable {
   let near: Int32
   let far: Int32
   let swallows = Atomic(false)
-  private let threadCount = Atomic(4)
+  /// How many threads use the two files; closed when none does.
+  private let threadCount = Mutex(4)
 
   init(near: Int32, far: Int32) {
     self.near = near
     self.far = far
   }
 
-  /// Ends both directions, for good.
+  /// Ends both directions, for good. A line that has ended is left alone: its files' numbers are
+  /// somebody else's by now.
   func end() {
-    shutdown(near, Int32(SHUT_RDWR))
-    shutdown(far, Int32(SHUT_RDWR))
+    threadCount.withLock { count in
+      guard count > 0 else { return }
+      shutdown(near, Int32(SHUT_RDWR))
+      shutdown(far, Int32(SHUT_RDWR))
+    }
   }
 
   /// Notes that one of the threads is done. The files are not closed before all are: their numbers
   /// would be given to others.
   func threadEnded() {
-    guard threadCount.subtract(1, ordering: .acquiringAndReleasing).newValue == 0 else { return }
-    close(near)
-    close(far)
+    threadCount.withLock { count in
+      count -= 1
+      guard count == 0 else { return }
+      close(near)
+      close(far)
+    }
   }
 }
 
@@ -232,15 +242,6 @@ extension NetworkProxy {
 }
 
 // MARK: Sockets
-
-/// A port of the loopback that was free a moment ago: for nodes that others are told of before they
-/// listen.
-func freePort() throws -> Int {
-  let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-  defer { close(descriptor) }
-  guard bind(descriptor, to: 0) else { throw POSIXError(.EADDRINUSE) }
-  return boundPort(of: descriptor)
-}
 
 private func boundPort(of descriptor: Int32) -> Int {
   var name = sockaddr_in()
