@@ -74,13 +74,24 @@ package struct GroupSet: Hashable, Sendable {
   }
 
   /// O(log *n*) in the number of runs.
-  package func contains(_ group: GroupID) -> Bool {
+  package func contains(_ group: GroupID) -> Bool { run(endingAt: group)?.contains(group) ?? false }
+
+  /// The first run that does not end before `group`.
+  private func run(endingAt group: GroupID) -> GroupRun? {
     var (low, high) = (0, runs.count)
     while low < high {
       let middle = low + (high - low) / 2
       if runs[middle].last < group { low = middle + 1 } else { high = middle }
     }
-    return low < runs.count && runs[low].contains(group)
+    return low < runs.count ? runs[low] : nil
+  }
+
+  /// Whether all groups are in `other` as well. O(*n* log *m*) in the numbers of runs.
+  package func isSubset(of other: GroupSet) -> Bool {
+    runs.allSatisfy { run in
+      guard let holder = other.run(endingAt: run.first) else { return false }
+      return holder.first <= run.first && run.last <= holder.last
+    }
   }
 
   /// Adds a run that starts no earlier than the last one here. O(1).

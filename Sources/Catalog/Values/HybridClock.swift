@@ -21,29 +21,38 @@ package final class HybridClock: Sendable {
 
   /// The last timestamp that was issued or observed; all ones once the clock is retired.
   private let latest: Atomic<UInt64>
-  /// The first timestamp that may not be issued.
-  private let limit: Atomic<UInt64>
+  /// The first timestamp that may not be issued, perhaps shared with other clocks.
+  private let limit: HybridCeiling
   /// See ``defaultMaximumSkew``, in milliseconds.
   private let maximumSkewMilliseconds: UInt64
 
   /// A clock whose first timestamp is after `latest`, and that issues nothing at or above `ceiling`:
   /// with the default nothing at all until it is raised.
-  package init(
+  package convenience init(
     after latest: HybridTimestamp = .zero, ceiling: HybridTimestamp = .zero,
     maximumSkew: Duration = defaultMaximumSkew
   ) {
-    self.latest = Atomic(latest.rawValue)
-    limit = Atomic(ceiling.rawValue)
-    let (seconds, attoseconds) = maximumSkew.components
-    let milliseconds = max(0, seconds) * 1000 + max(0, attoseconds) / 1_000_000_000_000_000
-    maximumSkewMilliseconds = UInt64(milliseconds)
+    self.init(after: latest, below: HybridCeiling(ceiling), maximumSkew: maximumSkew)
   }
+
+  /// A clock that shares its ceiling with others: one step raises that of all.
+  package init(
+    after latest: HybridTimestamp, below ceiling: HybridCeiling,
+    maximumSkew: Duration = defaultMaximumSkew
+  ) {
+    self.latest = Atomic(latest.rawValue)
+    limit = ceiling
+    maximumSkewMilliseconds = maximumSkew.completedMilliseconds
+  }
+
+  /// How far ahead of the wall clock an observed timestamp may be.
+  package var maximumSkew: Duration { .milliseconds(Int64(clamping: maximumSkewMilliseconds)) }
 
   /// The last timestamp that was issued or observed.
   package var last: HybridTimestamp { HybridTimestamp(latest.load(ordering: .acquiring)) }
 
   /// The first timestamp that may not be issued.
-  package var ceiling: HybridTimestamp { HybridTimestamp(limit.load(ordering: .acquiring)) }
+  package var ceiling: HybridTimestamp { limit.value }
 
   /// Whether ``retire()`` was called.
   package var isRetired: Bool { latest.load(ordering: .acquiring) == .max }
@@ -79,7 +88,7 @@ package final class HybridClock: Sendable {
       guard before < .max else { throw .retired }
       let first = max(before + 1, wall)
       // Acquiring: who raised the ceiling had made it durable.
-      let limit = limit.load(ordering: .acquiring)
+      let limit = limit.value.rawValue
       // The second comparison would overflow where the first one fails.
       guard first < limit, count <= limit - first else {
         throw .ceilingExpired(ceiling: HybridTimestamp(limit), needed: HybridTimestamp(first))
@@ -121,13 +130,13 @@ package final class HybridClock: Sendable {
   /// - Returns: Whether it rose.
   @discardableResult
   package func raiseCeiling(to ceiling: HybridTimestamp) -> Bool {
-    Self.raise(limit, to: ceiling.rawValue)
+    limit.raise(to: ceiling)
   }
 
   /// Whether it rose. Not `Atomic.max`, which compares unsigned numbers as signed ones in Swift 6.3:
   /// a retired clock would come back to life.
   @discardableResult
-  private static func raise(_ number: borrowing Atomic<UInt64>, to value: UInt64) -> Bool {
+  fileprivate static func raise(_ number: borrowing Atomic<UInt64>, to value: UInt64) -> Bool {
     var before = number.load(ordering: .relaxed)
     while before < value {
       let (exchanged, original) = number.weakCompareExchange(
@@ -140,7 +149,29 @@ package final class HybridClock: Sendable {
 
   /// Ends the clock: it issues nothing from now on, whatever its ceiling. For an owner who was
   /// deposed. A batch that is being issued meanwhile was issued before, or is not.
-  package func retire() { latest.store(.max, ordering: .sequentiallyConsistent) }
+  ///
+  /// - Returns: The last timestamp that was issued or observed; nil when it was retired already.
+  @discardableResult
+  package func retire() -> HybridTimestamp? {
+    let last = latest.exchange(.max, ordering: .sequentiallyConsistent)
+    return last == .max ? nil : HybridTimestamp(last)
+  }
+}
+
+/// The first timestamp that clocks may not issue, which is durable. It only ever rises.
+package final class HybridCeiling: Sendable {
+  private let limit: Atomic<UInt64>
+
+  package init(_ ceiling: HybridTimestamp) { limit = Atomic(ceiling.rawValue) }
+
+  @inline(__always)
+  package var value: HybridTimestamp { HybridTimestamp(limit.load(ordering: .acquiring)) }
+
+  /// Whether it rose.
+  @discardableResult
+  package func raise(to ceiling: HybridTimestamp) -> Bool {
+    HybridClock.raise(limit, to: ceiling.rawValue)
+  }
 }
 
 /// Timestamps one behind the other.

@@ -61,6 +61,7 @@ extension Problem {
     case .wouldErase(_, let through, let first):
       (status, code) = (.refused, "would-erase")
       details = [("position", JSON(through)), ("first_position", JSON(first))]
+    case .otherStream: (status, code) = (.refused, "other-stream")
     case .isMirror: (status, code) = (.refused, "is-mirror")
     case .cancelled(let position):
       (status, code) = (.interrupted, "interrupted")

@@ -3,6 +3,11 @@ import StateMachines
 import Synchronization
 
 extension EventLog {
+  /// What the first entry names as the entry before it.
+  private var genesis: EntryHash {
+    region.map { .genesis(of: catalog, region: $0) } ?? .genesis(of: catalog)
+  }
+
   /// Reads where the log ends, proves it, and lets the writer go on from there.
   func findTail() throws(StoreError) {
     let tail = try environment.read { transaction throws(StoreError) -> Tail in
@@ -23,7 +28,7 @@ extension EventLog {
   func tail(in transaction: borrowing LMDB.ReadTransaction) throws(StoreError) -> Tail {
     let base = try baseHeader(in: transaction)
     let start = Tail(
-      position: base?.position ?? .zero, hash: base?.hash ?? .genesis(of: catalog),
+      position: base?.position ?? .zero, hash: base?.hash ?? genesis,
       version: base?.version ?? .zero)
     let head = try head(in: transaction) ?? start
     let last = try transaction.last(in: tables.entries) { (key, bytes) throws(StoreError) in

@@ -34,15 +34,19 @@ package struct LogOptions: Sendable {
 /// All operations are synchronous. `FORMAT.md` describes the folder.
 package final class EventLog: CatalogLog {
   /// The newest format of a folder that is read; the folder names its own.
-  package static let format: UInt32 = 2
+  package static let format: UInt32 = 3
   /// The format of a folder that is made. A trim makes it the newest.
   static let firstFormat: UInt32 = 1
+  /// The format of a region's stream, which older readers are to leave alone.
+  static let regionFormat: UInt32 = 3
 
   package typealias Tail = LogTail
 
   package let folder: String
   package let mode: LogMode
   package let catalog: CatalogID
+  /// The region whose stream the log is; nil for the catalog's.
+  package let region: Region?
   let tables: LogTables
   package let dedupeWindow: UInt64
   private let lease: EnvironmentRegistry.Lease
@@ -53,7 +57,8 @@ package final class EventLog: CatalogLog {
 
   var environment: LMDB.Environment { lease.environment }
 
-  /// Opens the log of `folder`, which must be that of `catalog`; nil takes any.
+  /// Opens the log of `folder`, which must be that of `catalog`; nil takes any. Without a `region` it
+  /// is the catalog's stream, and otherwise that of the region.
   ///
   /// With `provesEnd` it also proves that the log's end is whole: the last entry decodes and names
   /// the one before it.
@@ -63,18 +68,19 @@ package final class EventLog: CatalogLog {
   /// - Complexity: O(log *n*), and the size of the last entry.
   package static func open(
     folder: String, mode: LogMode, catalog: CatalogID? = nil, options: LogOptions = LogOptions(),
-    provesEnd: Bool = true
+    provesEnd: Bool = true, region: Region? = nil
   ) throws(StoreError) -> EventLog {
     let lock = mode == .readWrite ? try FolderLock(existing: folder) : nil
     let lease = try EnvironmentRegistry.lease(
       folder: folder, mode: mode == .readWrite ? .readWrite : .readOnly,
       sizes: LMDB.MapSize(options))
-    let (tables, found) = try LogTables.open(lease.environment)
+    let (tables, found) = try LogTables.open(lease.environment, region: region)
     if let catalog, catalog != found {
       throw .otherCatalog(expected: catalog, found: found)
     }
     let log = EventLog(
-      folder: folder, mode: mode, catalog: found, tables: tables, options: options, lease: lease,
+      folder: folder, mode: mode, catalog: found, region: region, tables: tables, options: options,
+      lease: lease,
       lock: lock)
     // Who made the folder may have died before its names were durable.
     if mode == .readWrite {
@@ -89,29 +95,32 @@ package final class EventLog: CatalogLog {
   ///
   /// - Throws: ``StoreError/logExists(folder:)`` when there is one already.
   package static func create(
-    folder: String, catalog: CatalogID, options: LogOptions = LogOptions()
+    folder: String, catalog: CatalogID, options: LogOptions = LogOptions(), region: Region? = nil
   ) throws(StoreError) -> EventLog {
     try Folder.make(folder)
     let lock = try FolderLock(folder: folder)
     let lease = try EnvironmentRegistry.lease(
       folder: folder, mode: .readWrite, sizes: LMDB.MapSize(options))
-    let tables = try LogTables.create(lease.environment, catalog: catalog)
+    let tables = try LogTables.create(lease.environment, catalog: catalog, region: region)
     // The data file is durable; so must be the way to it.
     try Folder.sync(folder)
     let log = EventLog(
-      folder: folder, mode: .readWrite, catalog: catalog, tables: tables, options: options,
+      folder: folder, mode: .readWrite, catalog: catalog, region: region, tables: tables,
+      options: options,
       lease: lease, lock: lock)
     try log.findTail()
     return log
   }
 
   private init(
-    folder: String, mode: LogMode, catalog: CatalogID, tables: LogTables, options: LogOptions,
+    folder: String, mode: LogMode, catalog: CatalogID, region: Region?, tables: LogTables,
+    options: LogOptions,
     lease: EnvironmentRegistry.Lease, lock: consuming FolderLock?
   ) {
     self.folder = folder
     self.mode = mode
     self.catalog = catalog
+    self.region = region
     self.tables = tables
     self.lease = lease
     self.lock = Mutex(lock)

@@ -20,6 +20,8 @@ struct LogTables: Sendable {
     static let base = "base"
     static let head = "head"
     static let role = "role"
+    /// The name of the region whose stream the log is; a catalog's log has none.
+    static let region = "region"
     /// The version of the checkpoint that has the routes of the base.
     static let baseRoot = "base-root"
     /// The policy of a trim that has no marker in the log yet.
@@ -31,7 +33,7 @@ struct LogTables: Sendable {
   /// - Throws: ``StoreError/noLog(folder:)`` when the environment is empty, and when it holds
   ///   something else ``StoreError/notALog(folder:)``.
   static func open(
-    _ environment: LMDB.Environment
+    _ environment: LMDB.Environment, region: Region? = nil
   ) throws(StoreError) -> (LogTables, CatalogID) {
     let folder = environment.location.folder
     return try environment.openTables { transaction throws(StoreError) in
@@ -43,6 +45,12 @@ struct LogTables: Sendable {
       guard let format, let format else { throw .notALog(folder: folder) }
       guard format <= EventLog.format else {
         throw .newerFormat(folder: folder, found: format, supported: EventLog.format)
+      }
+      let name = try transaction.value(of: MetaKey.region, in: meta) {
+        String(decoding: $0, as: UTF8.self)
+      }
+      guard name == region?.name else {
+        throw .otherStream(folder: folder, expected: region?.name, found: name)
       }
       let catalog = try transaction.value(of: MetaKey.catalog, in: meta) { CatalogID(bytes: $0) }
       guard format > 0, let catalog, let catalog,
@@ -59,7 +67,7 @@ struct LogTables: Sendable {
 
   /// Makes the tables in an empty environment.
   static func create(
-    _ environment: LMDB.Environment, catalog: CatalogID
+    _ environment: LMDB.Environment, catalog: CatalogID, region: Region? = nil
   ) throws(StoreError) -> LogTables {
     try environment.makeTables { transaction throws(StoreError) in
       guard try transaction.isEmpty else {
@@ -73,11 +81,17 @@ struct LogTables: Sendable {
         versions: try transaction.table("versions", of: UInt64.self),
         commands: try transaction.table("commands", of: UInt64.self),
         base: try transaction.table("base", of: UInt64.self))
-      try EventLog.firstFormat.withStoredBytes { (bytes) throws(StoreError) in
+      let format = region == nil ? EventLog.firstFormat : EventLog.regionFormat
+      try format.withStoredBytes { (bytes) throws(StoreError) in
         try transaction.put(bytes, for: MetaKey.format, in: tables.meta)
       }
       try catalog.bytes.withRawBytes { (bytes) throws(StoreError) in
         try transaction.put(bytes, for: MetaKey.catalog, in: tables.meta)
+      }
+      if let region {
+        try Array(region.name.utf8).withRawBytes { (bytes) throws(StoreError) in
+          try transaction.put(bytes, for: MetaKey.region, in: tables.meta)
+        }
       }
       return tables
     }

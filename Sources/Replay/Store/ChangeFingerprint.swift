@@ -16,6 +16,9 @@ package struct ChangeFingerprint: FixedBytes {
     self.bytes = Array(bytes)
   }
 
+  /// The first half of a hash.
+  init(truncating hash: EntryHash) { bytes = Array(hash.bytes.prefix(Self.byteCount)) }
+
   /// O(*n*) in the size of the change.
   package init(of change: RouteChange) {
     var writer = Writer()

@@ -224,7 +224,7 @@ extension StoreCore {
     case .noLog, .logExists, .notALog, .newerFormat, .inUse, .openForReading, .permissionDenied,
       .readOnly, .truncated, .damaged, .needsNewerReader, .gap, .notRetained, .unproven,
       .poisoned, .baseDamaged, .checkpointDamaged, .damagedNode, .noCheckpoint, .wouldErase,
-      .isMirror, .unusable, .system:
+      .otherStream, .isMirror, .unusable, .system:
       break
     }
     return .unusable(reason: error.problem)

@@ -17,6 +17,8 @@ package enum StoreError: Error, Equatable, Sendable {
   case openForReading(folder: String)
   /// The log of one catalog, the entries of another.
   case otherCatalog(expected: CatalogID, found: CatalogID)
+  /// The log of one kind of stream, asked for as another: regions by their names, nil the catalog's.
+  case otherStream(folder: String, expected: String?, found: String?)
   case permissionDenied(path: String)
   /// A write to a log that was opened for reading.
   case readOnly(folder: String)
@@ -92,6 +94,8 @@ extension StoreError: CustomStringConvertible {
     case .openForReading(let folder): "this process has \(folder) open for reading"
     case .otherCatalog(let expected, let found):
       "this is the log of catalog \(expected), not of \(found)"
+    case .otherStream(let folder, let expected, let found):
+      "\(folder) has the \(Self.stream(found)), not the \(Self.stream(expected))"
     case .permissionDenied(let path): "permission denied: \(path)"
     case .readOnly(let folder): "\(folder) was opened for reading only"
     case .truncated(let folder, let byteCount, let needed):
@@ -122,6 +126,10 @@ extension StoreError: CustomStringConvertible {
     }
   }
 
+  private static func stream(_ region: String?) -> String {
+    region.map { "stream of region \($0)" } ?? "catalog's stream"
+  }
+
   /// What the operator can do about it.
   package var remedy: String {
     switch self {
@@ -132,6 +140,7 @@ extension StoreError: CustomStringConvertible {
     case .inUse: "stop that process, or open the folder for reading"
     case .openForReading: "close it first"
     case .otherCatalog: "name the right folder, or rebuild this mirror in an empty one"
+    case .otherStream: "name the right folder"
     case .permissionDenied: "run as the user that owns it, or change its owner or mode"
     case .readOnly: "open it for writing"
     case .truncated:

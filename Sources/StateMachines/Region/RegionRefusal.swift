@@ -8,6 +8,8 @@ package enum RegionRefusal: Error, Hashable, Sendable {
   case reasonTooLong(byteCount: Int)
   /// The entry would get this time, or a ceiling or expiry, which no clock can rightly show.
   case clockWrong(HybridTimestamp)
+  /// A ceiling or a commit that is more than ``Milliseconds/maximum`` ahead of the entry's time.
+  case tooFarAhead(HybridTimestamp, time: HybridTimestamp)
   /// A lease longer than ``Milliseconds/maximum``, or none.
   case leaseOutOfRange(Milliseconds)
   /// What is asked for has no form in the log.
@@ -48,6 +50,9 @@ extension RegionRefusal: CustomStringConvertible {
     case .clockWrong(let time):
       "the time \(time) is past \(HybridTimestamp.latestPlausible): set the clock of the machine "
         + "that asks right"
+    case .tooFarAhead(let ahead, let time):
+      "\(ahead) is more than \(Milliseconds.maximum) ms ahead of the stream's time \(time): set the "
+        + "clock of the machine that it comes from right"
     case .leaseOutOfRange(let lease):
       "a lease of \(lease) ms: it has to be 1 to \(Milliseconds.maximum) ms"
     case .notEncodable(let error): "the entry has no form in the log: \(error)"
@@ -90,6 +95,7 @@ extension RegionRefusal: CustomStringConvertible {
     case .actorTooLong: "actor_too_long"
     case .reasonTooLong: "reason_too_long"
     case .clockWrong: "clock_wrong"
+    case .tooFarAhead: "too_far_ahead"
     case .leaseOutOfRange: "lease_out_of_range"
     case .notEncodable: "not_encodable"
     case .unknownGroups: "unknown_groups"

@@ -20,12 +20,12 @@ extension RegionState {
     }
     let events: [RegionEvent] =
       switch command.change {
-      case .lead(let request): try lead(request)
-      case .renew(let request): try renew(request)
+      case .lead(let request): try lead(request, time)
+      case .renew(let request): try renew(request, time)
       case .retire(let request): try retire(request)
-      case .raise(let groups, let ceiling): try raise(groups, to: ceiling)
+      case .raise(let groups, let ceiling): try raise(groups, to: ceiling, time)
       case .depart(let groups, let region): try depart(groups, to: region)
-      case .arrive(let arrivals, let region): try arrive(arrivals, from: region)
+      case .arrive(let arrivals, let region): try arrive(arrivals, from: region, time)
       case .begin(let id, let participants, let expiry):
         try begin(Transaction(id: id, participants: participants, expiry: expiry), time: time)
       case .decide(let id, let outcome): try end(id, outcome, time: time)
@@ -36,8 +36,10 @@ extension RegionState {
 
   // MARK: - Clocks
 
-  private func lead(_ request: LeadRequest) throws(RegionRefusal) -> [RegionEvent] {
-    try checkPlausible(request.ceiling)
+  private func lead(
+    _ request: LeadRequest, _ time: HybridTimestamp
+  ) throws(RegionRefusal) -> [RegionEvent] {
+    try checkNear(request.ceiling, time)
     guard !request.groups.isEmpty else { throw .noGroups }
     guard request.lease > .zero, request.lease <= .maximum else {
       throw .leaseOutOfRange(request.lease)
@@ -62,8 +64,10 @@ extension RegionState {
     ]
   }
 
-  private func renew(_ request: RenewalRequest) throws(RegionRefusal) -> [RegionEvent] {
-    try checkPlausible(request.ceiling)
+  private func renew(
+    _ request: RenewalRequest, _ time: HybridTimestamp
+  ) throws(RegionRefusal) -> [RegionEvent] {
+    try checkNear(request.ceiling, time)
     var events: [RegionEvent] = []
     var deposed: RegionRefusal?
     for part in request.groups.sorted(by: { $0.term < $1.term }) {
@@ -106,9 +110,9 @@ extension RegionState {
   }
 
   private func raise(
-    _ groups: GroupSet, to ceiling: HybridTimestamp
+    _ groups: GroupSet, to ceiling: HybridTimestamp, _ time: HybridTimestamp
   ) throws(RegionRefusal) -> [RegionEvent] {
-    try checkPlausible(ceiling)
+    try checkNear(ceiling, time)
     guard !groups.isEmpty else { throw .noGroups }
     var raised: [Term: GroupSet] = [:]
     try ceilings.forEach(in: groups) { (run, clock) throws(RegionRefusal) in
@@ -149,13 +153,13 @@ extension RegionState {
   }
 
   private func arrive(
-    _ arrivals: [Arrival], from region: Region
+    _ arrivals: [Arrival], from region: Region, _ time: HybridTimestamp
   ) throws(RegionRefusal) -> [RegionEvent] {
     var events: [RegionEvent] = []
     var seen = GroupSet()
     for arrival in arrivals where !arrival.groups.isEmpty {
       let clock = arrival.clock
-      try checkPlausible(clock.ceiling)
+      try checkNear(clock.ceiling, time)
       guard clock.floor <= clock.ceiling else {
         throw .floorAboveCeiling(clock.floor, ceiling: clock.ceiling)
       }
@@ -178,6 +182,15 @@ extension RegionState {
     }
     guard !seen.isEmpty else { throw .noGroups }
     return events
+  }
+
+  /// One clock that is far ahead must not take others there for good.
+  private func checkNear(
+    _ ahead: HybridTimestamp, _ time: HybridTimestamp
+  ) throws(RegionRefusal) {
+    try checkPlausible(ahead)
+    guard ahead <= time || ahead.milliseconds - time.milliseconds <= Milliseconds.maximum.rawValue
+    else { throw .tooFarAhead(ahead, time: time) }
   }
 
   private func checkPlausible(_ time: HybridTimestamp) throws(RegionRefusal) {
@@ -221,7 +234,7 @@ extension RegionState {
     }
     guard case .committed(let commit) = outcome else { return [.transactionDecided(id, outcome)] }
     guard time < transaction.expiry else { throw .transactionExpired(transaction, time: time) }
-    guard commit < .latestPlausible else { throw .clockWrong(commit) }
+    try checkNear(commit, time)
     var raised: [Term: GroupSet] = [:]
     ceilings.forEach(in: transaction.participants) { run, clock in
       guard let clock, clock.isHere, clock.raised(to: commit.next) != clock else { return }
