@@ -392,6 +392,46 @@ import Testing
     #expect(try reader.routes(containing: [key("zzz")], at: try point(reader, 9)).count == 1)
   }
 
+  @Test func noEntryIsReadForARouteThatALaterTableHasAsItWas() throws {
+    let folder = TemporaryFolder()
+    let log = try EventLog.create(folder: folder.path, catalog: testCatalog)
+    let (entries, state) = try makeEntries(20)
+    try log.append(entries)
+    var writer = CheckpointWriter(
+      after: StartingPoint(state: CatalogState(catalog: testCatalog)), in: nil
+    ) { () throws(StoreError) in
+      try CheckpointStore.open(folder: folder.path, mode: .readWrite, catalog: testCatalog)
+    }
+    _ = try writer.checkpoint(state)
+    let checkpoints = writer.store
+    // Whoever reads this entry says so.
+    try log.environment.write { transaction throws(StoreError) in
+      try [UInt8(1)].withRawBytes { (bytes) throws(StoreError) in
+        try transaction.put(bytes, for: UInt64(10), in: log.tables.entries)
+      }
+    }
+    for reader in [
+      AuditReader(log, checkpoints: { checkpoints }),
+      AuditReader(
+        log, checkpoints: { nil }, live: LiveCatalog(current: { state }, table: { _ in nil })),
+    ] {
+      let point = try point(reader, 15)
+      let old = state.routes.routes(overlapping: .all).filter { $0.version <= point.version }
+      let (first, last) = (try #require(old.first), try #require(old.last))
+      let keys = old.map(\.span.lower)
+      #expect(old.count > 10)
+      #expect(try reader.routes(containing: keys, at: point) == old)
+      #expect(try reader.routes(withIDs: old.map(\.id), at: point) == old.sorted { $0.id < $1.id })
+      let span = KeySpan(unchecked: first.span.lower, last.span.upper)
+      #expect(
+        try all(try reader.routes(overlapping: span, at: point)) { try $0.next(limit: 3) } == old)
+      #expect(throws: AuditError.self) { try reader.routes(containing: [key("zzz")], at: point) }
+      #expect(throws: AuditError.self) {
+        try reader.routes(withIDs: state.routes.routes(overlapping: .all).map(\.id), at: point)
+      }
+    }
+  }
+
   @Test(arguments: testSeeds(count: 6))
   func damagedAndDroppedCheckpointsAreDoneWithout(seed: UInt64) throws {
     var story = try AuditStory(seed: seed, count: 100)

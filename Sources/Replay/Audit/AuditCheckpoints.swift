@@ -8,6 +8,8 @@ struct RoutesInCheckpoint: RouteSource {
   let reader: AuditReader
   let checkpoints: CheckpointStore
   let root: CheckpointRoot
+  /// False where the caller has another way to the answer.
+  var isReplaced = true
 
   func routes(containing keys: [Key]) throws(StoreError) -> [Route] {
     try read { table throws(StoreError) in
@@ -17,9 +19,8 @@ struct RoutesInCheckpoint: RouteSource {
       }
       return routes
     } else: { view throws(AuditError) in
-      try view.routes(
-        .keys(keys),
-        from: try reading { () throws(StoreError) in try view.source.routes(containing: keys) })
+      let found = try view.routes(containing: keys)
+      return keys.compactMap { key in found.first { $0.span.contains(key) } }
     }
   }
 
@@ -48,8 +49,7 @@ struct RoutesInCheckpoint: RouteSource {
     try read { table throws(StoreError) in
       try table.routeIDs(of: group)
     } else: { view throws(AuditError) in
-      let start = try reading { () throws(StoreError) in try view.source.routeIDs(of: group) }
-      let ids = view.candidates(.group(group), from: start)
+      let ids = Set(try view.candidates(of: group))
       return try view.routes(withIDs: ids).filter { $0.group == group }.map(\.id).sorted()
     }
   }
@@ -65,6 +65,7 @@ struct RoutesInCheckpoint: RouteSource {
       case .checkpointDamaged, .noCheckpoint: reader.caches.checkpoints.avoid(root)
       default: throw error
       }
+      guard isReplaced else { throw error }
     }
     do throws(AuditError) {
       return try fallback(try reader.view(at: root.version))
@@ -83,9 +84,18 @@ final class KnownCheckpoints: Sendable {
     var base: BaseHeader?
     var roots: [CheckpointRoot] = []
     /// Whether a root is of the log's history, by the hash of its last entry.
-    var belongs: [EntryHash: Bool] = [:]
+    var agreements: [EntryHash: EventLog.Agreement] = [:]
     /// Damaged or dropped ones.
     var avoided: Set<EntryHash> = []
+
+    mutating func agreement(
+      of root: CheckpointRoot, with log: EventLog
+    ) throws(StoreError) -> EventLog.Agreement {
+      if let found = agreements[root.header.hash] { return found }
+      let agreement = try log.agreement(with: root)
+      agreements[root.header.hash] = agreement
+      return agreement
+    }
   }
 
   /// So many versions are read from the log as soon as a list of roots.
@@ -113,14 +123,18 @@ final class KnownCheckpoints: Sendable {
         known.roots = try checkpoints.roots().filter { !known.avoided.contains($0.header.hash) }
       }
       for root in known.roots.reversed() where root.version <= version {
-        let belongs: Bool
-        if let found = known.belongs[root.header.hash] {
-          belongs = found
-        } else {
-          belongs = try log.agreement(with: root) != .other
-          known.belongs[root.header.hash] = belongs
-        }
-        if belongs { return root }
+        if try known.agreement(of: root, with: log) != .other { return root }
+      }
+      return nil
+    }
+  }
+
+  /// The oldest of the roots after a version that the log vouches for, of those that are known: the
+  /// question for one before the version comes first.
+  func root(after version: CatalogVersion, of log: EventLog) throws(StoreError) -> CheckpointRoot? {
+    try known.withLock { (known) throws(StoreError) -> CheckpointRoot? in
+      for root in known.roots where root.version > version {
+        if try known.agreement(of: root, with: log) == .same { return root }
       }
       return nil
     }
@@ -159,6 +173,19 @@ extension AuditReader {
     return AuditTable(
       version: state.version, position: state.appliedThrough, hash: state.lastHash,
       time: state.lastTime, source: RoutesInMemory(table: state.routes))
+  }
+
+  /// The routes of the nearest checkpoint after `version`; nil when there is none.
+  func laterCheckpoint(than version: CatalogVersion) throws(AuditError) -> RoutesInCheckpoint? {
+    // Also looks for new ones.
+    _ = try checkpoint(atOrBefore: version)
+    guard let checkpoints = checkpoints(),
+      let root = try? caches.checkpoints.root(after: version, of: log)
+    else { return nil }
+    // Nothing after what was published is told.
+    if let live, root.version > live.current().version { return nil }
+    return RoutesInCheckpoint(
+      reader: self, checkpoints: checkpoints, root: root, isReplaced: false)
   }
 
   /// The newest checkpoint of `version` or before; nil when there is none.

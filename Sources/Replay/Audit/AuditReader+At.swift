@@ -2,16 +2,14 @@ import Catalog
 import StateMachines
 
 extension AuditReader {
-  /// The routes that hold `keys`, in their order. O(*k* log *n*) and the entries since the nearest
-  /// checkpoint, at most one interval of them.
+  /// The routes that hold `keys`, in their order. O(*k* log *n*), and for a route that was changed
+  /// before the next checkpoint the entries since the one before, at most one interval of them.
   ///
   /// - Throws: ``AuditError/noRoutes(at:)`` before the bootstrap.
   package func routes(
     containing keys: [Key], at point: AuditPoint
   ) throws(AuditError) -> [Route] {
-    let view = try view(at: point.version)
-    let start = try reading { () throws(StoreError) in try view.source.routes(containing: keys) }
-    let found = try view.routes(.keys(keys), from: start)
+    let found = try view(at: point.version).routes(containing: keys)
       .sorted { $0.span.lower < $1.span.lower }
     return try keys.map { key throws(AuditError) in
       guard let route = found.last(atOrBefore: key) else { throw .noRoutes(at: point.version) }
@@ -36,9 +34,7 @@ extension AuditReader {
   /// The routes of `group`, by id.
   package func routes(of group: GroupID, at point: AuditPoint) throws(AuditError) -> AuditListing {
     let view = try view(at: point.version)
-    let start = try reading { () throws(StoreError) in try view.source.routeIDs(of: group) }
-    let ids = view.candidates(.group(group), from: start).sorted()
-    return AuditListing(view, .group(group, rest: ids[...]))
+    return AuditListing(view, .group(group, rest: try view.candidates(of: group)[...]))
   }
 }
 
@@ -67,19 +63,7 @@ package struct AuditListing: Sendable {
   }
 
   private mutating func next(of span: KeySpan, limit: Int) throws(AuditError) -> [Route]? {
-    let start = try reading { () throws(StoreError) in
-      try view.source.routes(overlapping: span, limit: limit)
-    }
-    // What the table has of the routes up to here is known whole, so the answer is whole up to here.
-    var known = span
-    if start.count == limit, let end = start.last?.span.upper,
-      span.upper.map({ end < $0 }) ?? true
-    {
-      known = KeySpan(unchecked: span.lower, end)
-    }
-    var routes = try view.routes(.span(known), from: start)
-      .sorted { $0.span.lower < $1.span.lower }
-    if routes.count > limit { routes.removeLast(routes.count - limit) }
+    let routes = try view.routes(overlapping: span, limit: limit)
     guard let end = routes.last?.span.upper, span.upper.map({ end < $0 }) ?? true else {
       rest = .nothing
       return routes.isEmpty ? nil : routes

@@ -159,10 +159,7 @@ extension AuditReader {
     case .version(let version):
       guard version <= retained.newest else { throw .versionInFuture(version, retained) }
       if version < retained.oldest {
-        guard let point = try keptPoint(version) else {
-          throw .versionNotRetained(version, retained)
-        }
-        return point
+        throw .versionNotRetained(version, retained)
       }
       return try point(version, base)
     case .time(let time):
@@ -191,14 +188,6 @@ extension AuditReader {
     let position = try position(of: version)
     return AuditPoint(
       version: version, position: position, time: try header(at: position).time)
-  }
-
-  /// The point of a version that is older than the log but that a checkpoint was kept of.
-  private func keptPoint(_ version: CatalogVersion) throws(AuditError) -> AuditPoint? {
-    guard let table = try checkpoint(atOrBefore: version), table.version == version else {
-      return nil
-    }
-    return AuditPoint(version: version, position: table.position, time: table.time)
   }
 
   /// The position of the entry that made `version`, which the log has.

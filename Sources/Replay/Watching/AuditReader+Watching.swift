@@ -36,12 +36,10 @@ extension AuditReader {
     let table = try table(atOrBefore: version)
     let entries = try entries(after: table, through: end)
     let start = entries.firstIndex { $0.version > version } ?? entries.endIndex
-    let view = AuditView(
-      version: version, table: table, source: table.source, entries: entries[..<start])
     // Looked up at once, as of the version before; what the entries make is folded from there.
     var touched: Set<RouteID> = []
     for entry in entries[start...] { touched.formUnion(touchedBy: entry) }
-    var routes = PartialRoutes(try view.routes(withIDs: touched))
+    var routes = PartialRoutes(try view(at: version).routes(withIDs: touched))
     var changes: [VersionChange] = []
     for entry in entries[start...] where entry.changesRoutes {
       do {
