@@ -147,7 +147,7 @@ import Testing
         }
       }
     }
-    #expect(throws: StoreError.newerFormat(folder: folder.path, found: 7, supported: 2)) {
+    #expect(throws: StoreError.newerFormat(folder: folder.path, found: 7, supported: EventLog.format)) {
       try EventLog.open(folder: folder.path, mode: .readOnly)
     }
   }
