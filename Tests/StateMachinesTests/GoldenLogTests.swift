@@ -53,6 +53,46 @@ import Testing
     return (state, entries)
   }
 
+  /// The same changes, with commitments to some of the states, one of them made late.
+  private static func committedLog() throws -> (state: CatalogState, entries: [EncodedEntry]) {
+    var state = CatalogState(catalog: catalog)
+    var (entries, frontier): ([EncodedEntry], LogFrontier) = ([], LogFrontier())
+    var late: CatalogCommitment?
+    func add(_ entry: EncodedEntry) {
+      entries.append(entry)
+      frontier.append(entry.hash)
+    }
+    func time() -> HybridTimestamp {
+      HybridTimestamp(milliseconds: 1_785_312_000_000 + UInt64(entries.count) * 1000)
+    }
+    func note(_ commitment: CatalogCommitment) -> Note {
+      let bytes = (0..<16).map { UInt8(15 * entries.count + $0) }
+      return Note(
+        id: CommandID(bytes: bytes) ?? unreachable(), reason: "commitment",
+        events: [.catalogCommitted(commitment)])
+    }
+    for (index, step) in try changes().enumerated() {
+      let bytes = (0..<16).map { UInt8(16 * index + $0) }
+      let command = Command(
+        id: CommandID(bytes: bytes) ?? unreachable(), actor: "ops@example", reason: step.reason,
+        change: step.change)
+      if case .append(let entry) = try state.propose(command, time: time()) { add(entry) }
+      if let commitment = late {
+        add(try state.propose(note(commitment), time: time()))
+        late = nil
+      }
+      let commitment = CatalogCommitment(
+        version: state.version, position: state.appliedThrough,
+        routesRoot: RouteCommitmentTree(of: state.routes).root, logRoot: frontier.root)
+      switch index {
+      case 2, 8: add(try state.propose(note(commitment), time: time()))
+      case 5: late = commitment
+      default: break
+      }
+    }
+    return (state, entries)
+  }
+
   private static func text(_ state: CatalogState, _ entries: [EncodedEntry]) -> String {
     let routes = state.routes.routes(overlapping: .all)
       .map { "  \(EntryText.text(of: $0))\n" }.joined()
@@ -61,11 +101,13 @@ import Testing
       + "next \(state.routes.nextRouteID)\n" + routes
   }
 
-  @Test func aLogHasItsGoldenBytesAndMakesItsState() throws {
-    let (state, entries) = try Self.log()
+  @Test(arguments: ["log", "committed"])
+  func aLogHasItsGoldenBytesAndMakesItsState(name: String) throws {
+    let (state, entries) = name == "log" ? try Self.log() : try Self.committedLog()
     let hex = try golden(
-      HexFile.text(of: entries.map(\.bytes)), at: Self.folder.appending(path: "log.hex"))
-    let text = try golden(Self.text(state, entries), at: Self.folder.appending(path: "log.txt"))
+      HexFile.text(of: entries.map(\.bytes)), at: Self.folder.appending(path: "\(name).hex"))
+    let text = try golden(
+      Self.text(state, entries), at: Self.folder.appending(path: "\(name).txt"))
 
     let bytes = try #require(HexFile.entries(in: hex))
     #expect(bytes == entries.map(\.bytes))
@@ -123,15 +165,39 @@ import Testing
       .filter { $0.hasSuffix(".hex") }.sorted()
     #expect(files.count > 5)
     for file in files {
-      let catalog =
-        file.hasSuffix("log.hex")
-        ? ["--catalog", "\(Self.catalog)"] + (file == "log.hex" ? [] : ["--region", "tokyo"]) : []
+      var catalog: [String] = []
+      if file.hasSuffix("log.hex") || file == "committed.hex" {
+        catalog = ["--catalog", "\(Self.catalog)"]
+        if file == "region-log.hex" { catalog += ["--region", "tokyo"] }
+      }
       let url = Self.folder.appending(path: file)
       let (output, complaint, status) = try Self.read(catalog + [url.path])
       let text = try String(
         contentsOf: url.deletingPathExtension().appendingPathExtension("txt"), encoding: .utf8)
       #expect(status == 0, "\(file): \(complaint)")
       #expect(output == text, "\(file)")
+    }
+  }
+
+  @Test func theIndependentReaderRefusesAFalseCommitment() throws {
+    // A log that is whole but for what it commits to, at once and late.
+    for index in [3, 8] {
+      let entries = try Self.committedLog().entries.prefix(index + 1).map(\.entry)
+      var last = entries[index]
+      guard case .catalogCommitted(var commitment)? = last.events.first else {
+        Issue.record("entry \(index + 1) commits to nothing")
+        continue
+      }
+      commitment.routesRoot = commitment.logRoot
+      last.events = [.catalogCommitted(commitment)]
+      let url = FileManager.default.temporaryDirectory
+        .appending(path: "cadastre-false-\(UUID().uuidString).hex")
+      let bytes = try (entries.dropLast() + [last]).map { try EncodedEntry($0).bytes }
+      try HexFile.text(of: bytes).write(to: url, atomically: true, encoding: .utf8)
+      defer { try? FileManager.default.removeItem(at: url) }
+      let (_, complaint, status) = try Self.read(["--catalog", "\(Self.catalog)", url.path])
+      #expect(status == 1)
+      #expect(complaint == "read_log.py: the routes have another root\n")
     }
   }
 
