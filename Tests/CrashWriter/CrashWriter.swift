@@ -31,6 +31,9 @@ enum CrashWriter {
     case "mirror":
       guard arguments.count == 4 else { throw UsageError() }
       try mirror(folder, to: arguments[3])
+    case "repair":
+      guard arguments.count == 4 else { throw UsageError() }
+      try repair(folder, from: arguments[3])
     case "install":
       try install(folder)
     case "limited":
@@ -153,6 +156,14 @@ enum CrashWriter {
     } catch .logExists {
       return try EventLog.open(folder: folder, mode: .readWrite, options: options)
     }
+  }
+
+  /// Repairs a damaged folder.
+  private static func repair(_ folder: String, from peer: String) throws {
+    say("begun")
+    let report = try Repairer(folder: folder, from: FolderPeer(folder: peer)).repair(dryRun: false)
+    say("mended \(report.fetchedEntryCount) \(report.remadeCheckpoints.count)")
+    while true { pause() }
   }
 
   /// Replaces a learner's state over and over.

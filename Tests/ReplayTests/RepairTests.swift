@@ -267,6 +267,42 @@ import Testing
     try expectWholeCheckpoints([40, 50, 60, 70, 80, 90, 100])
   }
 
+  /// Only the routes below the damaged nodes are asked for.
+  @Test(arguments: testSeeds(count: 8))
+  func partsOfTheCheckpointThatTheLogBeginsAfterComeFromThePeer(seed: UInt64) async throws {
+    var generator = SeededGenerator(seed: seed)
+    let before = try await make(trimmed: true)
+    do {
+      let store = try CheckpointStore.open(folder: path, mode: .readWrite, catalog: testCatalog)
+      let checkpoints = try #require(store)
+      let root = try #require(try checkpoints.roots().first)
+      #expect(root.version == CatalogVersion(40))
+      let hidden = try checkpoints.hiddenNodes(from: root)
+      let tops = Set(root.trees.compactMap(\.root?.id))
+      let nodes = try checkpoints.nodes(of: root, after: 0, without: hidden, maxBytes: .max)
+        .filter { !tops.contains($0.id) && $0.bytes[1] == 0 }
+      try checkpoints.environment.write { transaction throws(StoreError) in
+        for _ in 0..<Int.random(in: 1...3, using: &generator) {
+          guard var node = nodes.randomElement(using: &generator) else { return }
+          if generator.oneIn(3) {
+            try transaction.remove(node.id, from: checkpoints.tables.nodes)
+            continue
+          }
+          node.bytes[Int.random(in: 0..<node.bytes.count, using: &generator)] ^= 1
+          try node.bytes.withRawBytes { (raw) throws(StoreError) in
+            try transaction.put(raw, for: node.id, in: checkpoints.tables.nodes)
+          }
+        }
+      }
+    }
+    let report = try repair()
+    #expect(report.damagedCheckpoints.first == CatalogVersion(40), "seed \(seed)")
+    #expect(report.fetchedRouteCount < 40, "seed \(seed)")
+    #expect(report.hasFetchedBase == (report.fetchedRouteCount > 0), "seed \(seed)")
+    #expect(report.summary == before, "seed \(seed)")
+    try expectWholeCheckpoints([40, 50, 60, 70, 80, 90, 100])
+  }
+
   @Test(arguments: [false, true])
   func aLostFileOfCheckpointsIsMadeAnew(trimmed: Bool) async throws {
     let before = try await make(trimmed: trimmed)
@@ -275,6 +311,7 @@ import Testing
     let report = try repair()
     #expect(report.lostCheckpoints != nil)
     #expect(report.hasFetchedBase == trimmed)
+    #expect(report.fetchedRouteCount == (trimmed ? 40 : 0))
     #expect(report.summary == before)
     try expectWholeCheckpoints(trimmed ? [40, 100] : [100])
   }

@@ -107,7 +107,7 @@ extension StoredReader {
   }
 
   /// The route of an entry, given the entry after it.
-  private func route(_ entry: Cursor.Entry, next: Cursor.Entry?) throws(StoredReadError) -> Route {
+  func route(_ entry: Cursor.Entry, next: Cursor.Entry?) throws(StoredReadError) -> Route {
     do throws(LogCodingError) {
       return try RouteRow(checking: entry.payload).route(
         lower: Key(unchecked: entry.key.bytes), upper: next.map { Key(unchecked: $0.key.bytes) })

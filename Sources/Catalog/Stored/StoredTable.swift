@@ -39,7 +39,7 @@ package struct StoredTable<Failure: StoredNodeFailure> {
   /// How many routes there are.
   package var count: Int { reader.count }
 
-  private func reading<Result>(
+  func reading<Result>(
     _ body: (StoredReader) throws(StoredReadError) -> Result
   ) throws(Failure) -> Result {
     do throws(StoredReadError) {

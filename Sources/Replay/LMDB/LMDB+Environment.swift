@@ -355,6 +355,12 @@ extension LMDB {
       }
     }
 
+    /// Writes the file as it is now to a folder that has none yet, durably. Page by page: also what is
+    /// damaged.
+    func copy(to folder: String) throws(StoreError) {
+      try check(mdb_env_copy(try live(), folder), "copy", location)
+    }
+
     /// Goes on with the file that is in the folder by now: whoever writes it may have changed it.
     private func followFile() throws(StoreError) {
       guard isElsewhere() else { return }

@@ -20,6 +20,11 @@ package protocol RepairPeer {
   /// All routes at a version, in key order.
   func routes(at version: CatalogVersion) throws(StoreError) -> [Route]
 
+  /// The routes that overlap a span at a version, in key order.
+  func routes(
+    overlapping span: KeySpan, at version: CatalogVersion
+  ) throws(StoreError) -> [Route]
+
   /// A state that a log can begin after where the peer's own does not begin with the first entry; nil
   /// where it does.
   func beginning() throws(StoreError) -> CatalogState?
@@ -61,6 +66,22 @@ package struct FolderPeer: RepairPeer, Sendable {
       state = try log.start()
     }
     return state.routes.routes(overlapping: .all)
+  }
+
+  package func routes(
+    overlapping span: KeySpan, at version: CatalogVersion
+  ) throws(StoreError) -> [Route] {
+    do {
+      let reader = AuditReader(log)
+      var listing = try reader.routes(
+        overlapping: span, at: try reader.resolve(.version(version)))
+      var routes: [Route] = []
+      while let page = try listing.next() { routes += page }
+      return routes
+    } catch {
+      if case .store(let error) = error { throw error }
+      throw .unusable(reason: error.problem)
+    }
   }
 
   package func beginning() throws(StoreError) -> CatalogState? { try log.base() }

@@ -18,6 +18,8 @@ package struct RepairReport: Hashable, Sendable {
   package var fetchedByteCount = 0
   /// Whether the state that the log begins after had to come from the peer.
   package var hasFetchedBase = false
+  /// How many routes of that state the peer gave; the others could be read here.
+  package var fetchedRouteCount: UInt64 = 0
   /// Whether only the peer says where the log ends: the folder's own note was lost.
   package var hasHeadOfPeer = false
   /// The damaged file, kept for those who look into it; nil where nothing was replaced.

@@ -50,31 +50,56 @@ extension Repairer {
     guard !dryRun, !report.damagedCheckpoints.isEmpty || report.lostCheckpoints != nil else {
       return
     }
-    if report.lostCheckpoints != nil {
-      unlink(place + "/data.mdb" + Self.asideSuffix)
-      _ = rename(place + "/data.mdb", place + "/data.mdb" + Self.asideSuffix)
-      unlink(place + "/lock.mdb")
-      good = []
-    }
+    if report.lostCheckpoints != nil { good = [] }
     try remake(after: good, base: isBaseHere ? base : nil, catalog, &report)
   }
 
+  /// Makes a new file, which takes the place of the old one when all is in it: before that the
+  /// folder has what it had.
   private func remake(
     after good: [CheckpointRoot], base: BaseHeader?, _ catalog: CatalogID,
     _ report: inout RepairReport
   ) throws(StoreError) {
-    // Before anything is removed.
     var fetched: CatalogState?
     if let base, !good.contains(where: { $0.version == base.version }) {
-      fetched = try fetchBase(base, of: catalog)
-      report.hasFetchedBase = true
+      fetched = try salvage(base, of: catalog, &report)
+      if fetched == nil { fetched = try fetchBase(base, of: catalog, &report) }
     }
-    let opened = try CheckpointStore.open(folder: folder, mode: .readWrite, catalog: catalog)
+    let work = folder + "/" + Self.workFolderName
+    let (draft, place) = (
+      work + "/" + CheckpointStore.folderName, folder + "/" + CheckpointStore.folderName
+    )
+    removeWork()
+    try Folder.make(draft)
+    if !good.isEmpty {
+      let old = try CheckpointStore.open(folder: folder, mode: .readOnly, catalog: catalog)
+      guard let old else { throw .unusable(reason: "no checkpoints here") }
+      try old.environment.copy(to: draft)
+    }
+    try fill(work, after: good, with: fetched, catalog, &report)
+    try Folder.make(place)
+    if report.lostCheckpoints != nil {
+      unlink(place + "/data.mdb" + Self.asideSuffix)
+      _ = link(place + "/data.mdb", place + "/data.mdb" + Self.asideSuffix)
+    }
+    guard rename(draft + "/data.mdb", place + "/data.mdb") == 0 else {
+      throw .system(operation: "rename to \(place)", code: errno, message: errorText(errno))
+    }
+    // It counts the transactions of the file that is gone.
+    unlink(place + "/lock.mdb")
+    try Folder.sync(place)
+    removeWork()
+  }
+
+  /// Puts all checkpoints that there are to be into a copy of those that there were.
+  private func fill(
+    _ work: String, after good: [CheckpointRoot], with fetched: CatalogState?,
+    _ catalog: CatalogID, _ report: inout RepairReport
+  ) throws(StoreError) {
+    let opened = try CheckpointStore.open(folder: work, mode: .readWrite, catalog: catalog)
     guard let checkpoints = opened else { throw .unusable(reason: "no checkpoints here") }
-    // A list of what died that is damaged would keep nodes for ever.
-    if good.isEmpty {
-      try checkpoints.removeAll()
-    } else {
+    // A list of what died that is damaged would keep nodes for ever; without good ones all is new.
+    if !good.isEmpty {
       for version in report.damagedCheckpoints.reversed() { try checkpoints.dropRoot(version) }
     }
     var start = StartingPoint(state: fetched ?? CatalogState(catalog: catalog))
@@ -97,5 +122,33 @@ extension Repairer {
       try Replayer(log).replay(onto: &state, through: position)
       if try writer.checkpoint(state).isNew { report.remadeCheckpoints.append(version) }
     }
+  }
+
+  /// The state that a log begins after, of what can be read of its damaged checkpoint and what the peer
+  /// has of the rest, proven by the header's digest; nil where that leads nowhere.
+  private func salvage(
+    _ base: BaseHeader, of catalog: CatalogID, _ report: inout RepairReport
+  ) throws(StoreError) -> CatalogState? {
+    guard report.lostCheckpoints == nil,
+      let checkpoints = try CheckpointStore.open(
+        folder: folder, mode: .readOnly, catalog: catalog),
+      let root = try checkpoints.root(atOrBefore: base.version),
+      root.header == base.state(of: catalog)
+    else { return nil }
+    let salvaged = try? checkpoints.read(root) { (table) throws(StoreError) in
+      try table.salvage()
+    }
+    guard let salvaged, !salvaged.routes.isEmpty else { return nil }
+    var found: [Route] = []
+    for span in salvaged.missing {
+      guard let routes = try? peer.routes(overlapping: span, at: base.version) else { return nil }
+      found += routes
+    }
+    let state = try? CatalogState(
+      restoring: base.state(of: catalog), routes: salvaged.completed(with: found))
+    guard let state else { return nil }
+    report.hasFetchedBase = !found.isEmpty
+    report.fetchedRouteCount = UInt64(found.count)
+    return state
   }
 }

@@ -13,7 +13,7 @@ import Synchronization
 package struct Repairer {
   /// The name that a damaged file is kept under.
   static let asideSuffix = ".damaged"
-  private static let workFolderName = "repair"
+  static let workFolderName = "repair"
 
   /// Told now and then which entry was looked at, of how many.
   package var onProgress: ((ReplayProgress) -> Void)?
@@ -42,6 +42,7 @@ package struct Repairer {
     if !dryRun || report.lostFile == nil && report.damagedEntries.isEmpty {
       try repairCheckpoints(dryRun: dryRun, &report)
     }
+    if !dryRun { removeWork() }
     if !dryRun || report.isSound {
       let log = try EventLog.open(folder: folder, mode: .readOnly, provesEnd: false)
       report.summary = try Verifier(log).verify()
@@ -193,7 +194,7 @@ extension Repairer {
     with proven: Proven, _ report: inout RepairReport
   ) throws(StoreError) {
     let work = folder + "/" + Self.workFolderName
-    for name in ["data.mdb", "lock.mdb", "writer.lock"] { unlink(work + "/" + name) }
+    removeWork()
     try make(work, proven, &report)
     let file = folder + "/data.mdb"
     if access(file, F_OK) == 0 {
@@ -206,7 +207,16 @@ extension Repairer {
     // It counts the transactions of the file that is gone.
     unlink(folder + "/lock.mdb")
     try Folder.sync(folder)
-    for name in ["lock.mdb", "writer.lock"] { unlink(work + "/" + name) }
+    removeWork()
+  }
+
+  /// Removes what a repair makes on the way, also one that was broken off.
+  func removeWork() {
+    let work = folder + "/" + Self.workFolderName
+    let draft = work + "/" + CheckpointStore.folderName
+    for name in ["data.mdb", "lock.mdb"] { unlink(draft + "/" + name) }
+    rmdir(draft)
+    for name in ["data.mdb", "lock.mdb", "writer.lock"] { unlink(work + "/" + name) }
     rmdir(work)
   }
 
@@ -273,6 +283,7 @@ extension Repairer {
       guard let state = try peer.beginning() else { return .zero }
       try log.install(base: state)
       report.hasFetchedBase = true
+      report.fetchedRouteCount = UInt64(state.routes.count)
       return state.appliedThrough
     }
     guard let base = proven.base else { return .zero }
@@ -284,15 +295,18 @@ extension Repairer {
     if let state = old.flatMap({ $0 }), state.header == base.state(of: proven.catalog) {
       try log.install(base: state)
     } else {
-      try log.install(base: try fetchBase(base, of: proven.catalog))
-      report.hasFetchedBase = true
+      try log.install(base: try fetchBase(base, of: proven.catalog, &report))
     }
     return base.position
   }
 
   /// The state that a log begins after, from the peer; proven by the header's digest.
-  func fetchBase(_ base: BaseHeader, of catalog: CatalogID) throws(StoreError) -> CatalogState {
+  func fetchBase(
+    _ base: BaseHeader, of catalog: CatalogID, _ report: inout RepairReport
+  ) throws(StoreError) -> CatalogState {
     let routes = try peer.routes(at: base.version)
+    report.hasFetchedBase = true
+    report.fetchedRouteCount = UInt64(routes.count)
     do {
       return try CatalogState(restoring: base.state(of: catalog), routes: routes)
     } catch {

@@ -92,6 +92,7 @@ private struct RepairOutcome {
       "fetched_entries": .number(report.fetchedEntryCount),
       "fetched_bytes": JSON(report.fetchedByteCount),
       "fetched_base": .bool(report.hasFetchedBase),
+      "fetched_routes": .number(report.fetchedRouteCount),
       "head_of_peer": .bool(report.hasHeadOfPeer),
       "set_aside": JSON(report.setAside),
       "proven": report.summary.map(Self.json) ?? .null,
@@ -130,7 +131,11 @@ private struct RepairOutcome {
         "\(grouped(report.fetchedEntryCount)) entries, \(grouped(report.fetchedByteCount)) bytes, "
           + "from \(peer)")
     }
-    if report.hasFetchedBase { facts.add("fetched", "the state that the log begins after") }
+    if report.hasFetchedBase {
+      facts.add(
+        "fetched",
+        "\(grouped(report.fetchedRouteCount)) routes of the state that the log begins after")
+    }
     if report.lostFile != nil {
       facts.add("note", "the folder is a mirror now: to lead from it, cadastre serve --promote")
     }

@@ -48,9 +48,15 @@ struct ServerPeer: RepairPeer {
   }
 
   func routes(at version: CatalogVersion) throws(StoreError) -> [Route] {
+    try routes(overlapping: .all, at: version)
+  }
+
+  func routes(
+    overlapping span: KeySpan, at version: CatalogVersion
+  ) throws(StoreError) -> [Route] {
     try call { client in
       let routes = Collected<Route>()
-      try await client.auditAt(.span(.all), asOf: .version(version)) { piece in
+      try await client.auditAt(.span(span), asOf: .version(version)) { piece in
         if case .elements(let more) = piece { routes.add(more) }
         return true
       }
