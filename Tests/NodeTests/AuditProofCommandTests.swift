@@ -113,6 +113,46 @@ import Testing
     }
   }
 
+  @Test func aSignedSummaryIsCheckedWithoutTheLog() async throws {
+    try await withLog { path, folder in
+      let file = folder.appending(path: "summary.json")
+      let signed = try await cadastre("verify", "--sign", "--log", path, "--json")
+      try signed.output.write(to: file, atomically: true, encoding: .utf8)
+      let (key, head) = (
+        try signed.json["public_key"].string, try signed.json["head_hash"].string
+      )
+      let checked = try await cadastre(
+        "audit", "check-summary", file.path, "--key", key, "--json")
+      #expect(checked.status == 0, "\(checked.errors)")
+      #expect(try checked.json["head_hash"].string == head)
+      #expect(try checked.json["position"].number == 4)
+      let text = try await cadastre("audit", "check-summary", file.path)
+      #expect(text.output.contains("nobody vouched for"))
+      #expect(text.output.contains(head))
+
+      let other = try await cadastre(
+        "audit", "check-summary", file.path, "--key", head, "--json")
+      #expect(other.status == 3)
+      #expect(try other.error["code"].string == "other-signer")
+      let zero = String(repeating: "0", count: 64)
+      for (found, put, status, code) in [
+        ("\"position\": 4", "\"position\": 5", Int32(3), "bad-signature"),
+        (head, zero, 3, "bad-signature"), ("\"head_hash\"", "\"head\"", 2, "malformed"),
+        ("\"signature\"", "\"sign\"", 4, "unsigned"),
+      ] {
+        let text = signed.output.replacing(found, with: put)
+        guard text != signed.output else {
+          Issue.record("\(found) is not in \(signed.output)")
+          continue
+        }
+        try text.write(to: file, atomically: true, encoding: .utf8)
+        let refused = try await cadastre("audit", "check-summary", file.path, "--json")
+        #expect(refused.status == status, "\(put)")
+        #expect(try refused.error["code"].string == code, "\(put)")
+      }
+    }
+  }
+
   @Test func anExportBecomesAFolderAgain() async throws {
     try await withLog { path, folder in
       let (file, target) = (

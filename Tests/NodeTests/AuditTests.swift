@@ -62,6 +62,38 @@ import Testing
     return tables
   }
 
+  @Test func proofsComeOverTheWire() async throws {
+    try await withLeader {
+      $0.limits.messageByteCount = 100
+    } _: { node in
+      let tables = try await change(node, count: 30, checkpoints: true)
+      let key = Key("h")
+      for version in [1, 14, 30] {
+        let asOf = AsOf.version(CatalogVersion(UInt64(version)))
+        let (proof, proven) = try await node.client.auditProof(of: key, asOf: asOf)
+        #expect(proven.route == tables[version].route(containing: key))
+        let extent = try await node.client.auditExtent(hashAt: proven.head)
+        #expect(extent.hash == proven.headHash)
+        let head = try #require(extent.hash)
+        #expect(try RouteProof.check(try proof.encoded(), head: head).key == key)
+      }
+      let head = try await node.client.auditProof(
+        of: key, asOf: .version(CatalogVersion(3)), head: LogPosition(9))
+      #expect(head.proven.head == LogPosition(9))
+      for (version, position, reason) in [
+        (0, nil, "no_routes"), (999, nil, "version_in_future"), (5, LogPosition(999), "bad_head"),
+        (20, LogPosition(2), "bad_head"),
+      ] as [(UInt64, LogPosition?, String)] {
+        await #expect {
+          _ = try await node.client.auditProof(
+            of: key, asOf: .version(CatalogVersion(version)), head: position)
+        } throws: {
+          ($0 as? NodeError)?.detail?.code == reason
+        }
+      }
+    }
+  }
+
   @Test func everyVersionAnswersAsItDidThen() async throws {
     try await withLeader {
       $0.store.historyCapacity = 4

@@ -163,6 +163,51 @@ extension NodeClient {
     }
   }
 
+  /// A proof of the route that held `key` at a version. It holds for the hash of the entry that it ends
+  /// with; whether that is the head's to be trusted is for the caller to say.
+  ///
+  /// - Throws: ``NodeError``.
+  package func auditProof(
+    of key: Key, asOf: AsOf, head: LogPosition? = nil, deadline: Duration? = nil
+  ) async throws -> (proof: RouteProof, proven: ProvenRoute) {
+    let request = Wire.AuditProveRequest.with {
+      $0.key = Data(key.bytes)
+      $0.asOf = Cadastre_V1_AsOf(asOf)
+      if let head { $0.headPosition = head.rawValue }
+    }
+    let bytes = try await streaming(address) {
+      try await audits.prove(request, options: options(deadline)) { response in
+        var bytes: [UInt8] = []
+        for try await message in response.messages {
+          guard bytes.count + message.part.count <= LogEntry.maximumByteCount else {
+            throw MalformedMessage("part: the proof is longer than any proof need be")
+          }
+          bytes += message.part
+        }
+        return bytes
+      }
+    }
+    func refused(_ why: String) -> NodeError {
+      NodeError(
+        .dataLoss, reason: "proof_refused", "what \(address) sent does not prove it: \(why)",
+        remedy: "ask another node")
+    }
+    do {
+      let proof = try RouteProof(decoding: bytes)
+      let last = proof.runs.last?.entries.last ?? []
+      let proven = try proof.check(head: last.withUnsafeBytes(EntryHash.init(of:)), at: head)
+      guard proven.key == key else { throw refused("it is of another key") }
+      if case .version(let version) = asOf, proven.version != version {
+        throw refused("it is of version \(proven.version)")
+      }
+      return (proof, proven)
+    } catch let error as NodeError {
+      throw error
+    } catch {
+      throw refused("\(error)")
+    }
+  }
+
   /// How far the past reaches, with the hash of the entry at a position.
   package func auditExtent(
     hashAt position: LogPosition, deadline: Duration? = nil

@@ -85,6 +85,19 @@ package enum Cadastre_V1_Audit: Sendable {
                 type: .serverStreaming
             )
         }
+        /// Namespace for "Prove" metadata.
+        package enum Prove: Sendable {
+            /// Request type for "Prove".
+            package typealias Input = Cadastre_V1_AuditProveRequest
+            /// Response type for "Prove".
+            package typealias Output = Cadastre_V1_AuditProveResponse
+            /// Descriptor for "Prove".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "cadastre.v1.Audit"),
+                method: "Prove",
+                type: .serverStreaming
+            )
+        }
         /// Namespace for "GetExtent" metadata.
         package enum GetExtent: Sendable {
             /// Request type for "GetExtent".
@@ -105,6 +118,7 @@ package enum Cadastre_V1_Audit: Sendable {
             History.descriptor,
             Blame.descriptor,
             Log.descriptor,
+            Prove.descriptor,
             GetExtent.descriptor
         ]
     }
@@ -232,6 +246,25 @@ extension Cadastre_V1_Audit {
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_AuditLogResponse>
 
+        /// Handle the "Prove" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > A proof of what the route of a key was at a version, to be checked by somebody who trusts the hash
+        /// > of the head and nothing else: this node neither.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Cadastre_V1_AuditProveRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Cadastre_V1_AuditProveResponse` messages.
+        func prove(
+            request: GRPCCore.StreamingServerRequest<Cadastre_V1_AuditProveRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_AuditProveResponse>
+
         /// Handle the "GetExtent" method.
         ///
         /// > Source IDL Documentation:
@@ -358,6 +391,25 @@ extension Cadastre_V1_Audit {
             request: GRPCCore.ServerRequest<Cadastre_V1_AuditLogRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_AuditLogResponse>
+
+        /// Handle the "Prove" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > A proof of what the route of a key was at a version, to be checked by somebody who trusts the hash
+        /// > of the head and nothing else: this node neither.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Cadastre_V1_AuditProveRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Cadastre_V1_AuditProveResponse` messages.
+        func prove(
+            request: GRPCCore.ServerRequest<Cadastre_V1_AuditProveRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_AuditProveResponse>
 
         /// Handle the "GetExtent" method.
         ///
@@ -489,6 +541,26 @@ extension Cadastre_V1_Audit {
             context: GRPCCore.ServerContext
         ) async throws
 
+        /// Handle the "Prove" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > A proof of what the route of a key was at a version, to be checked by somebody who trusts the hash
+        /// > of the head and nothing else: this node neither.
+        ///
+        /// - Parameters:
+        ///   - request: A `Cadastre_V1_AuditProveRequest` message.
+        ///   - response: A response stream of `Cadastre_V1_AuditProveResponse` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        func prove(
+            request: Cadastre_V1_AuditProveRequest,
+            response: GRPCCore.RPCWriter<Cadastre_V1_AuditProveResponse>,
+            context: GRPCCore.ServerContext
+        ) async throws
+
         /// Handle the "GetExtent" method.
         ///
         /// > Source IDL Documentation:
@@ -569,6 +641,17 @@ extension Cadastre_V1_Audit.StreamingServiceProtocol {
             }
         )
         router.registerHandler(
+            forMethod: Cadastre_V1_Audit.Method.Prove.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Cadastre_V1_AuditProveRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Cadastre_V1_AuditProveResponse>(),
+            handler: { request, context in
+                try await self.prove(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
             forMethod: Cadastre_V1_Audit.Method.GetExtent.descriptor,
             deserializer: GRPCProtobuf.ProtobufDeserializer<Cadastre_V1_GetAuditExtentRequest>(),
             serializer: GRPCProtobuf.ProtobufSerializer<Cadastre_V1_GetAuditExtentResponse>(),
@@ -634,6 +717,17 @@ extension Cadastre_V1_Audit.ServiceProtocol {
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_AuditLogResponse> {
         let response = try await self.log(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return response
+    }
+
+    package func prove(
+        request: GRPCCore.StreamingServerRequest<Cadastre_V1_AuditProveRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_AuditProveResponse> {
+        let response = try await self.prove(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
@@ -731,6 +825,23 @@ extension Cadastre_V1_Audit.SimpleServiceProtocol {
             metadata: [:],
             producer: { writer in
                 try await self.log(
+                    request: request.message,
+                    response: writer,
+                    context: context
+                )
+                return [:]
+            }
+        )
+    }
+
+    package func prove(
+        request: GRPCCore.ServerRequest<Cadastre_V1_AuditProveRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_AuditProveResponse> {
+        return GRPCCore.StreamingServerResponse<Cadastre_V1_AuditProveResponse>(
+            metadata: [:],
+            producer: { writer in
+                try await self.prove(
                     request: request.message,
                     response: writer,
                     context: context
@@ -886,6 +997,30 @@ extension Cadastre_V1_Audit {
             deserializer: some GRPCCore.MessageDeserializer<Cadastre_V1_AuditLogResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Cadastre_V1_AuditLogResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Prove" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > A proof of what the route of a key was at a version, to be checked by somebody who trusts the hash
+        /// > of the head and nothing else: this node neither.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Cadastre_V1_AuditProveRequest` message.
+        ///   - serializer: A serializer for `Cadastre_V1_AuditProveRequest` messages.
+        ///   - deserializer: A deserializer for `Cadastre_V1_AuditProveResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func prove<Result>(
+            request: GRPCCore.ClientRequest<Cadastre_V1_AuditProveRequest>,
+            serializer: some GRPCCore.MessageSerializer<Cadastre_V1_AuditProveRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Cadastre_V1_AuditProveResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Cadastre_V1_AuditProveResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
 
         /// Call the "GetExtent" method.
@@ -1098,6 +1233,39 @@ extension Cadastre_V1_Audit {
             )
         }
 
+        /// Call the "Prove" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > A proof of what the route of a key was at a version, to be checked by somebody who trusts the hash
+        /// > of the head and nothing else: this node neither.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Cadastre_V1_AuditProveRequest` message.
+        ///   - serializer: A serializer for `Cadastre_V1_AuditProveRequest` messages.
+        ///   - deserializer: A deserializer for `Cadastre_V1_AuditProveResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func prove<Result>(
+            request: GRPCCore.ClientRequest<Cadastre_V1_AuditProveRequest>,
+            serializer: some GRPCCore.MessageSerializer<Cadastre_V1_AuditProveRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Cadastre_V1_AuditProveResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Cadastre_V1_AuditProveResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.serverStreaming(
+                request: request,
+                descriptor: Cadastre_V1_Audit.Method.Prove.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
         /// Call the "GetExtent" method.
         ///
         /// > Source IDL Documentation:
@@ -1267,6 +1435,34 @@ extension Cadastre_V1_Audit.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Cadastre_V1_AuditLogRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Cadastre_V1_AuditLogResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Prove" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > A proof of what the route of a key was at a version, to be checked by somebody who trusts the hash
+    /// > of the head and nothing else: this node neither.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Cadastre_V1_AuditProveRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func prove<Result>(
+        request: GRPCCore.ClientRequest<Cadastre_V1_AuditProveRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Cadastre_V1_AuditProveResponse>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        try await self.prove(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Cadastre_V1_AuditProveRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Cadastre_V1_AuditProveResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -1454,6 +1650,38 @@ extension Cadastre_V1_Audit.ClientProtocol {
             metadata: metadata
         )
         return try await self.log(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Prove" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > A proof of what the route of a key was at a version, to be checked by somebody who trusts the hash
+    /// > of the head and nothing else: this node neither.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func prove<Result>(
+        _ message: Cadastre_V1_AuditProveRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Cadastre_V1_AuditProveResponse>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Cadastre_V1_AuditProveRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.prove(
             request: request,
             options: options,
             onResponse: handleResponse

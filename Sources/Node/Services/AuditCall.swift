@@ -47,7 +47,11 @@ struct AuditCall: Sendable {
       return try await NIOThreadPool.singleton.runIfActive { [reader] in try body(reader) }
     } catch AuditError.store(.cancelled) where !isGone.isSet.load(ordering: .relaxed) {
       throw Self.tooLate
+    } catch ProverError.store(.cancelled) where !isGone.isSet.load(ordering: .relaxed) {
+      throw Self.tooLate
     } catch let error as AuditError {
+      throw NodeError(error)
+    } catch let error as ProverError {
       throw NodeError(error)
     }
   }

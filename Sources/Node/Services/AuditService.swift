@@ -143,6 +143,26 @@ package struct AuditService: Cadastre_V1_Audit.ServiceProtocol {
     }
   }
 
+  package func prove(
+    request: ServerRequest<Wire.AuditProveRequest>, context: ServerContext
+  ) async throws -> StreamingServerResponse<Wire.AuditProveResponse> {
+    let message = request.message
+    return answer(request.metadata) { call, writer in
+      let key = try Node.key("key", message.key)
+      let head = message.hasHeadPosition ? LogPosition(message.headPosition) : nil
+      let point = try await call.resolve(message.asOf.value)
+      let bytes = try await call.step {
+        try $0.prove(key, at: point.version, head: head).proof.encoded()
+      }
+      var rest = bytes[...]
+      while !rest.isEmpty {
+        let part = rest.prefix(max(1, core.limits.messageByteCount))
+        rest = rest.dropFirst(part.count)
+        try await writer.write(.with { $0.part = Data(part) })
+      }
+    }
+  }
+
   package func getExtent(
     request: ServerRequest<Wire.GetAuditExtentRequest>, context: ServerContext
   ) async throws -> ServerResponse<Wire.GetAuditExtentResponse> {

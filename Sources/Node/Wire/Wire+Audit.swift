@@ -19,6 +19,8 @@ extension Wire {
   package typealias AuditBlameResponse = Cadastre_V1_AuditBlameResponse
   package typealias AuditLogRequest = Cadastre_V1_AuditLogRequest
   package typealias AuditLogResponse = Cadastre_V1_AuditLogResponse
+  package typealias AuditProveRequest = Cadastre_V1_AuditProveRequest
+  package typealias AuditProveResponse = Cadastre_V1_AuditProveResponse
   package typealias GetAuditExtentRequest = Cadastre_V1_GetAuditExtentRequest
   package typealias GetAuditExtentResponse = Cadastre_V1_GetAuditExtentResponse
 }

@@ -38,6 +38,11 @@ protocol AuditCatalog: Sendable {
   /// Entries; no point comes first.
   func log(_ question: LogQuestion, _ body: @escaping Handler<EncodedEntry>) async throws
 
+  /// A proof of the route that held `key` at a version, for the entry at `head` or the last one.
+  func prove(
+    _ key: Key, asOf: AsOf, head: LogPosition?
+  ) async throws -> (proof: RouteProof, proven: ProvenRoute)
+
   /// How far the past reaches, with the hash of the entry at a position.
   func extent(hashAt position: LogPosition) async throws -> AuditExtent
 }

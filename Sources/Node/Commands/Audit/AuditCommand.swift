@@ -23,6 +23,7 @@ struct AuditCommand: AsyncParsableCommand {
     subcommands: [
       AuditAtCommand.self, AuditDiffCommand.self, AuditHistoryCommand.self,
       AuditBlameCommand.self, AuditLogCommand.self, VerifyCommand.self, AuditProveCommand.self,
-      AuditCheckProofCommand.self, AuditExportCommand.self, AuditRestoreCommand.self,
+      AuditCheckProofCommand.self, AuditCheckSummaryCommand.self, AuditExportCommand.self,
+      AuditRestoreCommand.self,
     ])
 }

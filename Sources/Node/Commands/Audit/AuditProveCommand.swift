@@ -10,10 +10,13 @@ struct AuditProveCommand: AsyncParsableCommand {
     abstract: "Write a small file that proves what the route of a key was at a version.",
     discussion: """
       Who has the file and trusts the hash of one entry of the log, the head, checks it with \
-      check-proof and needs nothing else. Works on a folder beside whoever writes it.
+      check-proof and needs nothing else. Works on a folder beside whoever writes it, or asks a \
+      server, whose word for the head is not to be taken: compare it with a head that you noted, or \
+      give one with --head.
 
       Examples:
         cadastre audit prove usr/bin/env --at 120 --out env.proof --log ./catalog
+        cadastre audit prove usr/bin/env --at 120 --out env.proof --server host:4711
         cadastre audit prove usr/bin/env --at 2026-08-01 --head 4000 --out env.proof --log ./catalog
       """)
 
@@ -34,11 +37,14 @@ struct AuditProveCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("The file to write.", valueName: "file"), transform: parsePath)
   var out: String
 
-  @OptionGroup var folder: FolderOptions
+  @OptionGroup var catalog: CatalogOptions
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let (proof, proven) = try prove()
+    let (key, at, head) = (key, at, head)
+    let (proof, proven) = try await catalog.withAudit {
+      try await $0.prove(key, asOf: at, head: head)
+    }
     let bytes: [UInt8]
     do {
       bytes = try proof.encoded()
@@ -56,27 +62,6 @@ struct AuditProveCommand: AsyncParsableCommand {
       else: proven.text(
         then: "check it with: cadastre audit check-proof \(out) --head "
           + "\(proven.headHash)@\(proven.head)"))
-  }
-
-  private func prove() throws -> (proof: RouteProof, proven: ProvenRoute) {
-    let bar = ReplayBar("replaying")
-    defer { bar.finish() }
-    do {
-      let log = try EventLog.open(folder: try folder.folder(), mode: .readOnly)
-      let checkpoints = try CheckpointStore.open(
-        folder: log.folder, mode: .readOnly, catalog: log.catalog)
-      let point = try AuditReader(log).resolve(at)
-      var prover = Prover(log, checkpoints: checkpoints)
-      prover.onProgress = bar.update
-      prover.isCancelled = { Task.isCancelled }
-      return try prover.prove(key, at: point.version, head: head)
-    } catch let error as ProverError {
-      throw Problem(error)
-    } catch let error as AuditError {
-      throw Problem(error)
-    } catch let error as StoreError {
-      throw Problem(error)
-    }
   }
 }
 

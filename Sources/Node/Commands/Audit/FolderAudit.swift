@@ -110,6 +110,19 @@ struct FolderAudit: AuditCatalog {
     }
   }
 
+  func prove(
+    _ key: Key, asOf: AsOf, head: LogPosition?
+  ) async throws -> (proof: RouteProof, proven: ProvenRoute) {
+    try answering {
+      let version = try reader.resolve(asOf).version
+      do throws(ProverError) {
+        return try reader.prove(key, at: version, head: head)
+      } catch {
+        throw Problem(error)
+      }
+    }
+  }
+
   func extent(hashAt position: LogPosition) async throws -> AuditExtent {
     try answering { try reader.extent(hashAt: position) }
   }

@@ -44,6 +44,12 @@ struct ServerAudit: AuditCatalog {
       deadline: question.follow ? nil : Self.deadline, body)
   }
 
+  func prove(
+    _ key: Key, asOf: AsOf, head: LogPosition?
+  ) async throws -> (proof: RouteProof, proven: ProvenRoute) {
+    try await client.auditProof(of: key, asOf: asOf, head: head, deadline: Self.deadline)
+  }
+
   func extent(hashAt position: LogPosition) async throws -> AuditExtent {
     try await client.auditExtent(hashAt: position, deadline: Self.deadline)
   }
