@@ -136,7 +136,7 @@ import Testing
       #expect(try other.error["code"].string == "other-signer")
       let zero = String(repeating: "0", count: 64)
       for (found, put, status, code) in [
-        ("\"position\": 4", "\"position\": 5", Int32(3), "bad-signature"),
+        ("\"position\":4", "\"position\":5", Int32(3), "bad-signature"),
         (head, zero, 3, "bad-signature"), ("\"head_hash\"", "\"head\"", 2, "malformed"),
         ("\"signature\"", "\"sign\"", 4, "unsigned"),
       ] {

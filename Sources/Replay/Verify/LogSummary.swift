@@ -27,6 +27,16 @@ package struct LogSummary: Hashable, Sendable {
   /// The markers of trims in the log, whose signatures hold.
   package var markers: [TrimMarker] = []
 
+  package init(
+    catalog: CatalogID, first: LogPosition, last: LogPosition, headHash: EntryHash,
+    headTime: HybridTimestamp, version: CatalogVersion, digest: StateDigest
+  ) {
+    self.catalog = catalog
+    (self.first, self.last) = (first, last)
+    (self.headHash, self.headTime) = (headHash, headTime)
+    (self.version, self.digest) = (version, digest)
+  }
+
   /// What a keeper signs: that the log was proven and ends like this. The ASCII bytes
   /// `cadastre/summary/1`, the catalog's id, u64 position, hash, u64 time, u64 version, digest.
   package var signedMessage: [UInt8] {

@@ -37,16 +37,18 @@ struct AuditCheckSummaryCommand: AsyncParsableCommand {
         help: "compare the key with the one that the folder's owner names",
         details: [("public_key", .string(signer.description))])
     }
-    let message = try summary.summary().signedMessage
+    let message = try summary.claim().signedMessage
     guard signer.isValid(signature, for: message) else {
       throw Problem(
         .damaged, code: "bad-signature",
         "the signature is not that of \(signer) for this summary: one of them was changed",
         help: "ask for the summary again")
     }
-    output.write(
+    let (json, text) = (
       try summary.json(signer: signer, isTrusted: key != nil),
-      else: try summary.text(signer: signer, isTrusted: key != nil))
+      try summary.text(signer: signer, isTrusted: key != nil)
+    )
+    output.write(json, else: text)
   }
 }
 
@@ -97,13 +99,13 @@ private struct SignedSummary: Decodable {
         help: "ask for one that was made with verify --sign --json")
     }
     guard let key = PublicKey(hexadecimal: publicKey),
-      let signature = Signature(hexadecimal: signature)
+      let made = Signature(hexadecimal: signature)
     else { throw Self.malformed("its key or its signature is none") }
-    return (signature, key)
+    return (made, key)
   }
 
   /// What the summary says; what is not signed is left out.
-  func summary() throws -> LogSummary {
+  func claim() throws -> LogSummary {
     guard let catalog = CatalogID(hexadecimal: catalog),
       let hash = EntryHash(hexadecimal: headHash), let digest = StateDigest(hexadecimal: digest),
       headTimeMs <= HybridTimestamp.maximumMilliseconds
@@ -116,27 +118,29 @@ private struct SignedSummary: Decodable {
   }
 
   func json(signer: PublicKey, isTrusted: Bool) throws -> JSON {
-    let summary = try summary()
-    return .object(
-      [
-        ("catalog", .string(summary.catalog.description)), ("position", JSON(summary.last)),
-        ("head_hash", .string(summary.headHash.description)),
-      ] + JSON.fields("head_time", summary.headTime) + [
-        ("version", JSON(summary.version)), ("digest", .string(summary.digest.description)),
-        ("public_key", .string(signer.description)), ("expected_key", .bool(isTrusted)),
-      ])
+    let claim = try self.claim()
+    var fields: [(name: String, value: JSON)] = [
+      ("catalog", .string(claim.catalog.description)), ("position", JSON(claim.last)),
+      ("head_hash", .string(claim.headHash.description)),
+    ]
+    fields += JSON.fields("head_time", claim.headTime)
+    fields += [
+      ("version", JSON(claim.version)), ("digest", .string(claim.digest.description)),
+      ("public_key", .string(signer.description)), ("expected_key", .bool(isTrusted)),
+    ]
+    return .object(fields)
   }
 
   func text(signer: PublicKey, isTrusted: Bool) throws -> String {
-    let summary = try summary()
+    let claim = try self.claim()
     var facts = FactList()
     facts.add("signed", "that the log was proven and ended like this")
     facts.add("by", "\(signer)" + (isTrusted ? "" : ", which nobody vouched for: give --key"))
-    facts.add("catalog", summary.catalog)
-    facts.add("version", summary.version)
-    facts.add("digest", summary.digest)
-    facts.add("head hash", "\(summary.headHash) at position \(summary.last)")
-    facts.add("last change", summary.headTime.text + " UTC")
+    facts.add("catalog", claim.catalog)
+    facts.add("version", claim.version)
+    facts.add("digest", claim.digest)
+    facts.add("head hash", "\(claim.headHash) at position \(claim.last)")
+    facts.add("last change", claim.headTime.text + " UTC")
     return facts.text(style: StandardStream.output.style)
   }
 
