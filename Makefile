@@ -106,6 +106,7 @@ bench: ## Measure, side by side with Rust's BTreeMap, plain LMDB and etcd; write
 	$(MAKE) setup PACKAGES="$(PACKAGES) etcd-server etcd-client"
 	$(CORE) swift build -c release --scratch-path .build/core-release --product index-bench
 	$(CORE) swift build -c release --scratch-path .build/core-release --product log-bench
+	$(MAKE) release
 	Benchmarks/run.py
 
 clean: ## Remove what was built.

@@ -234,6 +234,94 @@ def history(bench, work, results, quick):
                               (f"with {verify['checkpoints']} checkpoints", verify)))])
 
 
+def long_history(bench, work, results, quick):
+    """The same questions of a history ten times as long."""
+    size = ["--routes", 100_000, "--entries", 200_000] if quick else ["--entries", 1_000_000]
+    ours = run(bench, "history", *size, "--folder", work / "long")
+    results["long_history"] = ours
+    lookup, start = pick(ours, bench="asof.lookup"), [l for l in ours if l["bench"] == "start"]
+    scan, verify = pick(ours, bench="scan_sha256"), pick(ours, bench="verify")
+    alone = pick(ours, bench="verify.log")
+    table(f"{lookup['versions']:,} versions of history", ["", "time", "ratio"], [
+        ["start to the first right answer",
+         milliseconds(statistics.median(line["seconds"] for line in start)), ""],
+        ["the owner of a key as of one of them, median", f"{lookup['p50_us'] / 1000:.2f} ms", ""],
+        ["… p99", f"{lookup['p99_us'] / 1000:.2f} ms", ""],
+        [f"a plain scan of {scan["entries"]:,} entries with a SHA-256 of each",
+         milliseconds(scan["seconds"]), ""],
+        ["verify, the log alone", milliseconds(alone["seconds"]),
+         f"{alone['seconds'] / scan['seconds']:.1f}"],
+        [f"verify, with {verify['checkpoints']} checkpoints", milliseconds(verify["seconds"]),
+         f"{verify['seconds'] / scan['seconds']:.1f}"],
+    ])
+
+
+def mirror(cadastre, bench, work, results, quick):
+    """A learner with an empty folder, over loopback, beside a copy of the same bytes with cp."""
+    size = ["--routes", 100_000, "--entries", 20_000] if quick else []
+    run(bench, "history", *size, "--folder", work / "leader")
+    shutil.rmtree(work / "leader" / "checkpoints", ignore_errors=True)
+    rows = []
+    with subprocess.Popen(
+            [cadastre, "serve", "--log", work / "leader", "--address-file", work / "leader.address"],
+            stderr=subprocess.DEVNULL) as leader:
+        try:
+            for number in range(RUNS):
+                rows.append(mirror_once(cadastre, work, number))
+        finally:
+            leader.terminate()
+    results["mirror"] = rows
+    pairs = list(zip(*((row["rebuild_seconds"], row["copy_seconds"]) for row in rows)))
+    table(f"A mirror of {rows[0]['entries']:,} entries, {rows[0]['bytes']:,} bytes on disk",
+          ["", "time", "ratio"], [
+        ["cp and sync", milliseconds(statistics.median(pairs[1])), ""],
+        ["a learner with an empty folder, until it has all, each entry proven and folded",
+         milliseconds(statistics.median(pairs[0])), f"{ratios(*pairs):.1f}"]])
+
+
+def mirror_once(cadastre, work, number):
+    copy, learner = work / f"copy-{number}", work / f"learner-{number}"
+    address_file = work / "leader.address"
+    address = wait_for(lambda: address_file.exists() and address_file.read_text().strip())
+    status = wait_for(lambda: ask(cadastre, address))
+    begin = time.monotonic()
+    copy.mkdir()
+    subprocess.run(["cp", "--sparse=always", work / "leader" / "data.mdb", copy], check=True)
+    subprocess.run(["sync", copy / "data.mdb"], check=True)
+    copied = time.monotonic() - begin
+    own = work / f"learner-{number}.address"
+    begin = time.monotonic()
+    with subprocess.Popen(
+            [cadastre, "serve", "--log", learner, "--follow", address, "--address-file", own],
+            stderr=subprocess.DEVNULL) as process:
+        try:
+            there = wait_for(lambda: own.exists() and own.read_text().strip())
+            wait_for(lambda: (ask(cadastre, there) or {}).get("digest") == status["digest"])
+            rebuilt = time.monotonic() - begin
+        finally:
+            process.terminate()
+    size = (copy / "data.mdb").stat().st_blocks * 512
+    shutil.rmtree(copy)
+    shutil.rmtree(learner)
+    return {"bench": "mirror", "entries": status["position"], "bytes": size,
+            "copy_seconds": copied, "rebuild_seconds": rebuilt}
+
+
+def ask(cadastre, address):
+    done = subprocess.run([cadastre, "status", "--server", address, "--json"],
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    return json.loads(done.stdout) if done.returncode == 0 else None
+
+
+def wait_for(look):
+    end = time.monotonic() + 600
+    while time.monotonic() < end:
+        if found := look():
+            return found
+        time.sleep(0.02)
+    sys.exit("error: waited ten minutes for a node")
+
+
 def machine():
     model = "unknown"
     for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
@@ -248,8 +336,10 @@ def main():
     parser.add_argument("--quick", action="store_true", help="a tenth of the size, to try it out")
     parser.add_argument("--bin", type=pathlib.Path, default=ROOT / ".build/core-release/release",
                         help="where index-bench and log-bench are")
-    parser.add_argument("--only", choices=["index", "log", "history"],
+    parser.add_argument("--only", choices=["index", "log", "history", "long", "mirror"],
                         help="one part; the other figures stay as they were")
+    parser.add_argument("--cadastre", type=pathlib.Path, default=ROOT / ".build/release/cadastre",
+                        help="the program, for what is measured between nodes")
     arguments = parser.parse_args()
     folder = ROOT / "Benchmarks/results"
     path = folder / "latest.json"
@@ -274,6 +364,10 @@ def main():
                 run(index_bench, "--only", "nothing", "--write", work,
                     *(["--routes", 100_000] if arguments.quick else []))
             history(log_bench, work, results, arguments.quick)
+        if arguments.only in (None, "long"):
+            long_history(log_bench, work, results, arguments.quick)
+        if arguments.only in (None, "mirror"):
+            mirror(arguments.cadastre, log_bench, work, results, arguments.quick)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     folder.mkdir(exist_ok=True)
