@@ -7,7 +7,7 @@ import StateMachines
 @main
 struct LogBench {
   static let usage = """
-    usage: log-bench [append] [submit] [replay] [history] [--folder FOLDER] [--routes N]
+    usage: log-bench [append] [submit] [replay] [history] [regions] [--folder FOLDER] [--routes N]
                      [--entries N] [--keep FILE]
 
       append   durable appends of single splits, 1, 100 and 1,000 in a commit
@@ -15,6 +15,8 @@ struct LogBench {
       replay   entries of one split, and of 1,000, over a bootstrap of --routes routes
       history  checkpoints, starts, questions about the past and verification, with --entries
                versions, one split each, over --routes routes
+      regions  renewals of 100,000 groups, led in one step and in 100,000, and timestamps; only when
+               it is named
 
       --folder FOLDER  where the logs go, on the disk to be measured; removed afterwards
       --routes N       routes of the replay's bootstrap, 1,000,000
@@ -43,7 +45,7 @@ struct LogBench {
     var arguments = CommandLine.arguments.dropFirst()
     while let argument = arguments.popFirst() {
       switch argument {
-      case "append", "submit", "replay", "history": modes.append(argument)
+      case "append", "submit", "replay", "history", "regions": modes.append(argument)
       case "--folder": folder = arguments.popFirst() ?? folder
       case "--keep": keepPath = arguments.popFirst()
       case "--routes": routeCount = arguments.popFirst().flatMap { Int($0) } ?? routeCount
@@ -59,10 +61,19 @@ struct LogBench {
     if modes.contains("append") { try appendBench() }
     if modes.contains("submit") { try submitBench() }
     if modes.contains("replay") { try replayBench() }
+    if modes.contains("regions") { try regionBench() }
     if modes.contains("history") {
       var bench = HistoryBench(
         folder: "\(folder)/history", routeCount: routeCount, versionCount: entryCount ?? 100_000)
       try bench.run()
+    }
+  }
+
+  private func regionBench() throws {
+    for commands in [1, 100_000] as [UInt64] {
+      let bench = try RegionBench(folder: "\(folder)/region-\(commands)")
+      try bench.run(groups: 100_000, commands: commands, seconds: 20)
+      try bench.timestamps()
     }
   }
 

@@ -15,6 +15,21 @@ import Testing
     #expect(throws: HybridClockError.self) { try clock.next(wallMilliseconds: Self.start) }
   }
 
+  @Test func clocksMayShareACeiling() throws {
+    let shared = HybridCeiling(ceiling(1))
+    let (one, other) = (
+      HybridClock(after: ceiling(0), below: shared), HybridClock(after: ceiling(5), below: shared)
+    )
+    #expect(try one.next(wallMilliseconds: 0) > ceiling(0))
+    #expect(throws: HybridClockError.self) { try other.next(wallMilliseconds: 0) }
+    #expect(shared.raise(to: ceiling(9)) && !shared.raise(to: ceiling(8)))
+    #expect(try other.next(wallMilliseconds: 0) == ceiling(5).next)
+    #expect(other.ceiling == ceiling(9))
+    // Who stops a clock learns what it issued last, once.
+    #expect(other.retire() == ceiling(5).next)
+    #expect(other.retire() == nil && other.isRetired && !one.isRetired)
+  }
+
   @Test func followsTheWallClock() throws {
     let clock = HybridClock(ceiling: ceiling(3000))
     #expect(try clock.next(wallMilliseconds: Self.start) == ceiling(0))

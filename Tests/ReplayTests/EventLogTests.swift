@@ -147,7 +147,9 @@ import Testing
         }
       }
     }
-    #expect(throws: StoreError.newerFormat(folder: folder.path, found: 7, supported: EventLog.format)) {
+    #expect(
+      throws: StoreError.newerFormat(folder: folder.path, found: 7, supported: EventLog.format)
+    ) {
       try EventLog.open(folder: folder.path, mode: .readOnly)
     }
   }

@@ -7,7 +7,8 @@ package enum RegionEvent: Hashable, Sendable {
   /// Ceilings that were lower are this one now. That of a vacant group also says where the next
   /// leader starts: nothing below the ceiling is issued any more.
   case ceilingsRaised(GroupSet, term: Term, to: HybridTimestamp)
-  /// The leader of these groups stopped, and issued nothing at or above `floor`. `lease` is that of a
+  /// The leader of these groups stopped, and issued nothing at or above `floor`, nor
+  /// above their ceilings. `lease` is that of a
   /// leader before it which may still be issuing; none when it had waited for that one to stop.
   case groupsRetired(GroupSet, term: Term, floor: HybridTimestamp, lease: Milliseconds)
   /// These groups are at home in another region from now on.

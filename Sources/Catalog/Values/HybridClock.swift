@@ -179,6 +179,11 @@ package struct HybridTimestampBatch: Hashable, Sendable {
   package var first: HybridTimestamp
   package var count: Int
 
+  package init(first: HybridTimestamp, count: Int) {
+    self.first = first
+    self.count = count
+  }
+
   package var last: HybridTimestamp { HybridTimestamp(first.rawValue + UInt64(count) - 1) }
 }
 

@@ -63,9 +63,10 @@ package struct RegionCore: Sendable {
       try log.base() ?? RegionState(catalog: log.catalog, region: log.region)
     first = state.appliedThrough.next
     nextBase = state
-    var commands = CommandIndex(window: .max)
+    var commands = CommandIndex(window: max(4, options.retainedEntryCount) * 3)
     do throws(StoreError) {
       let last = try log.lastPosition()
+      let kept = options.retainedEntryCount
       while state.appliedThrough < last {
         let entries = try log.entries(
           from: state.appliedThrough.next, maxCount: 4096, maxBytes: 16 << 20)
@@ -79,8 +80,11 @@ package struct RegionCore: Sendable {
             throw .unproven(encoded.entry.position, error)
           }
           commands.insert(encoded.entry.command, at: encoded.entry.position)
+          // However often the store is opened, the log begins later as it grows.
+          if last.rawValue - encoded.entry.position.rawValue == kept { nextBase = state }
         }
       }
+      if nextBase.appliedThrough < first { nextBase = state }
       if let head = try log.writtenHead(),
         head.position != state.appliedThrough || head.hash != state.lastHash
       {
@@ -92,8 +96,6 @@ package struct RegionCore: Sendable {
     }
     self.commands = commands
     self.state = state
-    // Those between were not kept: the log is trimmed a little later after a start.
-    nextBase = state
   }
 
   /// Carries out the first of `commands`, as many as fit one commit. `wall` is asked for milliseconds

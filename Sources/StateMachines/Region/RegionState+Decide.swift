@@ -95,9 +95,6 @@ extension RegionState {
         guard clock.isLed(by: request.leader, in: part.term),
           case .led(_, _, _, let wait) = clock.standing
         else { throw .deposed(run, clock) }
-        guard request.floor <= clock.ceiling else {
-          throw .floorAboveCeiling(request.floor, ceiling: clock.ceiling)
-        }
         lease = max(lease, wait)
       }
       events.append(

@@ -77,10 +77,10 @@ extension RegionState {
         guard case .led(_, let first, _, _) = clock.standing else {
           throw .wrongStanding(run, clock)
         }
-        guard floor <= clock.ceiling else { throw .floorAboveCeiling(floor, clock.ceiling) }
+        // Other groups of the event may have had higher ceilings; below its own is all that counts.
         return GroupClock(
           ceiling: clock.ceiling, term: term,
-          standing: .vacant(floor: max(floor, first), lease: lease))
+          standing: .vacant(floor: min(max(floor, first), clock.ceiling), lease: lease))
       }
     case .groupsDeparted(let groups, let region, let handover):
       try update(groups) { (run, clock) throws(RegionEventError) in

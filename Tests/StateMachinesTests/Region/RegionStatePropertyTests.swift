@@ -161,7 +161,7 @@ import Testing
           }
           return GroupClock(
             ceiling: old.ceiling, term: term,
-            standing: .vacant(floor: max(first, floor), lease: lease))
+            standing: .vacant(floor: min(max(first, floor), old.ceiling), lease: lease))
         }
       case .groupsDeparted(let groups, let region, let clock):
         each(groups, place) { old in
