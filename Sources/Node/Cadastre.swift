@@ -49,6 +49,8 @@ struct Cadastre: AsyncParsableCommand {
         subcommands: [LogCommand.self, ReplayCommand.self, VerifyCommand.self]),
       CommandGroup(name: "Keep it:", subcommands: [TrimCommand.self, RepairCommand.self]),
       CommandGroup(name: "Ask its past:", subcommands: [AuditCommand.self]),
+      CommandGroup(
+        name: "Keep its time:", subcommands: [TimestampsCommand.self, RegionsCommand.self]),
     ])
 
   static func main() async {

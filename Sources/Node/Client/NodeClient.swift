@@ -20,6 +20,8 @@ package final class NodeClient: Sendable {
   let watches: Cadastre_V1_CatalogWatch.Client<Transport>
   let replication: Cadastre_V1_Replication.Client<Transport>
   let audits: Cadastre_V1_Audit.Client<Transport>
+  let timestamps: Cadastre_V1_Timestamps.Client<Transport>
+  let transactions: Cadastre_V1_Transactions.Client<Transport>
   let health: Grpc_Health_V1_Health.Client<Transport>
 
   /// Makes a client that connects once ``run()`` runs.
@@ -51,6 +53,8 @@ package final class NodeClient: Sendable {
     watches = .init(wrapping: client)
     replication = .init(wrapping: client)
     audits = .init(wrapping: client)
+    timestamps = .init(wrapping: client)
+    transactions = .init(wrapping: client)
     health = .init(wrapping: client)
   }
 

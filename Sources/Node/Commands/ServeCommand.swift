@@ -2,6 +2,7 @@ import ArgumentParser
 import Catalog
 import Logging
 import Replay
+import StateMachines
 
 struct ServeCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -94,6 +95,9 @@ struct ServeCommand: AsyncParsableCommand {
     help: "Listen where other machines reach it, though nothing is encrypted or authenticated.")
   var allowInsecureBind = false
 
+  @OptionGroup(title: "Clocks (of the regions whose streams the node leads)")
+  var clocks: ClockCommandOptions
+
   @Option(
     help: ArgumentHelp("How many versions to keep at hand for watchers.", valueName: "n"))
   var history = CatalogHistory.defaultCapacity
@@ -133,6 +137,7 @@ struct ServeCommand: AsyncParsableCommand {
     if !relay.isEmpty, follow == nil {
       throw ValidationError("--relay names the learners of a region: give it with --follow")
     }
+    if let problem = clocks.options.problem { throw ValidationError(problem) }
     if !(2...1_000_000).contains(history) {
       throw ValidationError("--history must be from 2 to 1,000,000")
     }
@@ -159,6 +164,9 @@ struct ServeCommand: AsyncParsableCommand {
     configuration.store.checkpoints = checkpoints.policy
     if retention.isGiven { configuration.retention = retention.policy }
     if let trimEvery { configuration.retentionInterval = max(trimEvery, .milliseconds(100)) }
+    configuration.ledRegions = clocks.leadRegion
+    configuration.leaderName = clocks.leadAs
+    configuration.clocks = clocks.options
     if let patience { configuration.limits.patience = patience }
     let announcement = Announcement(
       role: follow == nil ? "leader" : "learner", region: region, output: output)

@@ -303,6 +303,18 @@ package nonisolated struct Cadastre_V1_RefusalDetail: @unchecked Sendable {
     set {_uniqueStorage()._truncated = newValue}
   }
 
+  /// Who leads the group that was asked about, where that is known.
+  package var leader: String {
+    get {_storage._leader}
+    set {_uniqueStorage()._leader = newValue}
+  }
+
+  /// For a transaction that has ended: with what.
+  package var outcome: String {
+    get {_storage._outcome}
+    set {_uniqueStorage()._outcome = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -516,7 +528,7 @@ nonisolated extension Cadastre_V1_ReadStamp: SwiftProtobuf.Message, SwiftProtobu
 
 nonisolated extension Cadastre_V1_RefusalDetail: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".RefusalDetail"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}code\0\u{3}catalog_version\0\u{3}newer_routes\0\u{1}holder\0\u{1}between\0\u{1}position\0\u{3}oldest_version\0\u{3}leader_address\0\u{1}remedy\0\u{1}truncated\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}code\0\u{3}catalog_version\0\u{3}newer_routes\0\u{1}holder\0\u{1}between\0\u{1}position\0\u{3}oldest_version\0\u{3}leader_address\0\u{1}remedy\0\u{1}truncated\0\u{2}\u{a}leader\0\u{1}outcome\0")
 
   fileprivate class _StorageClass {
     var _code: String = String()
@@ -529,6 +541,8 @@ nonisolated extension Cadastre_V1_RefusalDetail: SwiftProtobuf.Message, SwiftPro
     var _leaderAddress: String = String()
     var _remedy: String = String()
     var _truncated: Bool = false
+    var _leader: String = String()
+    var _outcome: String = String()
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -549,6 +563,8 @@ nonisolated extension Cadastre_V1_RefusalDetail: SwiftProtobuf.Message, SwiftPro
       _leaderAddress = source._leaderAddress
       _remedy = source._remedy
       _truncated = source._truncated
+      _leader = source._leader
+      _outcome = source._outcome
     }
   }
 
@@ -577,6 +593,8 @@ nonisolated extension Cadastre_V1_RefusalDetail: SwiftProtobuf.Message, SwiftPro
         case 8: try { try decoder.decodeSingularStringField(value: &_storage._leaderAddress) }()
         case 9: try { try decoder.decodeSingularStringField(value: &_storage._remedy) }()
         case 10: try { try decoder.decodeSingularBoolField(value: &_storage._truncated) }()
+        case 20: try { try decoder.decodeSingularStringField(value: &_storage._leader) }()
+        case 21: try { try decoder.decodeSingularStringField(value: &_storage._outcome) }()
         default: break
         }
       }
@@ -619,6 +637,12 @@ nonisolated extension Cadastre_V1_RefusalDetail: SwiftProtobuf.Message, SwiftPro
       if _storage._truncated != false {
         try visitor.visitSingularBoolField(value: _storage._truncated, fieldNumber: 10)
       }
+      if !_storage._leader.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._leader, fieldNumber: 20)
+      }
+      if !_storage._outcome.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._outcome, fieldNumber: 21)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -638,6 +662,8 @@ nonisolated extension Cadastre_V1_RefusalDetail: SwiftProtobuf.Message, SwiftPro
         if _storage._leaderAddress != rhs_storage._leaderAddress {return false}
         if _storage._remedy != rhs_storage._remedy {return false}
         if _storage._truncated != rhs_storage._truncated {return false}
+        if _storage._leader != rhs_storage._leader {return false}
+        if _storage._outcome != rhs_storage._outcome {return false}
         return true
       }
       if !storagesAreEqual {return false}

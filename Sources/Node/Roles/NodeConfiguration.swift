@@ -1,6 +1,7 @@
 import Catalog
 import GRPCCore
 import Replay
+import StateMachines
 
 /// What a node is told when it starts.
 package struct NodeConfiguration: Sendable {
@@ -19,6 +20,12 @@ package struct NodeConfiguration: Sendable {
   /// Listen elsewhere than on this machine's loopback, though nothing is encrypted.
   package var allowInsecureBind = false
   package var region: Region?
+  /// The regions whose streams the node leads.
+  package var ledRegions: [Region] = []
+  /// The name under which it leads; the same from one start to the next.
+  package var leaderName: MemberName?
+  package var clocks = ClockOptions()
+  package var regionStore = RegionOptions()
   /// Where others reach the node; what it listens on when nil.
   package var advertisedAddress: NodeAddress?
   /// The learners of the region in their order, this one among them by its advertised address: a

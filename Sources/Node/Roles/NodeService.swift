@@ -170,9 +170,18 @@ package final class NodeService: Service {
     _ core: NodeCore, commands: any CommandSink,
     following follow: @escaping @Sendable () async -> Void
   ) async throws {
+    let regions: RegionNode
+    do {
+      regions = try await openRegions(core)
+    } catch {
+      core.close()
+      try? await NIOThreadPool.singleton.runIfActive { core.store.close() }
+      throw error
+    }
     let server = NodeServer(
       listen: configuration.listen,
       services: [
+        TimestampsService(regions), TransactionsService(regions),
         ReadsService(core), CommandsService(commands), WatchService(core),
         ReplicationService(core), AuditService(core),
         HealthService(core, services: Self.serviceNames),
@@ -187,15 +196,38 @@ package final class NodeService: Service {
     let store = core.store
     let result: Result<Void, any Error>
     do {
-      if !isStopping { try await run(server, core, follow) }
+      if !isStopping { try await run(server, core, regions, follow) }
       result = .success(())
     } catch {
       result = .failure(error)
     }
     core.close()
+    await regions.close()
     try? await NIOThreadPool.singleton.runIfActive { store.close() }
     logger.info("stopped", metadata: ["catalog_version": "\(store.current.version)"])
     try result.get()
+  }
+
+  /// Opens the streams of the regions that the node leads.
+  private func openRegions(_ core: NodeCore) async throws -> RegionNode {
+    let (configuration, clock, logger) = (configuration, clock, logger)
+    let catalog = core.store.catalog
+    let fallback = configuration.region.flatMap { try? MemberName($0.name) }
+    let member = try configuration.leaderName ?? fallback ?? MemberName("node")
+    let regions = try await NIOThreadPool.singleton.runIfActive {
+      try RegionNode(
+        configuration.ledRegions, member: member, options: configuration.clocks,
+        store: configuration.regionStore, folder: configuration.folder, catalog: catalog,
+        clock: clock, logger: logger)
+    }
+    for (region, led) in regions.regions {
+      if let condition = led.store.condition {
+        logger.error(
+          "the stream of region \(region) is not whole: it takes no entries",
+          metadata: ["error": "\(condition)"])
+      }
+    }
+    return regions
   }
 
   /// What health checks may ask for by name.
@@ -203,12 +235,13 @@ package final class NodeService: Service {
     [
       Cadastre_V1_CatalogReads.descriptor, Cadastre_V1_CatalogCommands.descriptor,
       Cadastre_V1_CatalogWatch.descriptor, Cadastre_V1_Replication.descriptor,
-      Cadastre_V1_Audit.descriptor,
-      Cadastre_V1_Audit.descriptor,
+      Cadastre_V1_Audit.descriptor, Cadastre_V1_Timestamps.descriptor,
+      Cadastre_V1_Transactions.descriptor,
     ].map(\.fullyQualifiedService))
 
   private func run(
-    _ server: NodeServer, _ core: NodeCore, _ follow: @escaping @Sendable () async -> Void
+    _ server: NodeServer, _ core: NodeCore, _ regions: RegionNode,
+    _ follow: @escaping @Sendable () async -> Void
   ) async throws {
     let (configuration, logger) = (configuration, logger)
     try await withThrowingTaskGroup(of: Void.self) { group in
@@ -218,6 +251,7 @@ package final class NodeService: Service {
           { await core.passOnPublications() },
           { try await core.keepTime() },
           { await follow() },
+          { try await regions.run() },
           {
             guard let policy = configuration.retention else { return }
             try await RetentionSchedule(

@@ -1,0 +1,161 @@
+import ArgumentParser
+import Catalog
+import SwiftProtobuf
+
+struct RegionsCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "region",
+    abstract: "See and change what a node leads of the regions' streams.",
+    subcommands: [
+      RegionStatusCommand.self, RegionLeadCommand.self, RegionRetireCommand.self,
+    ])
+}
+
+struct RegionStatusCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "status",
+    abstract: "Say what a node leads, and how its renewals go.",
+    discussion: """
+      Examples:
+        cadastre region status --server 127.0.0.1:4711
+      """)
+
+  @OptionGroup var server: ServerOptions
+  @OptionGroup var output: OutputOptions
+
+  func run() async throws {
+    let status = try await NodeClient.with(try server.address()) { try await $0.regions() }
+    output.write(status.json, else: status.text(style: StandardStream.output.style))
+    for region in status.regions where !region.condition.isEmpty {
+      output.note("warning: region \(region.region): \(region.condition)")
+    }
+    if status.wallClockHeldBackMs > 0 {
+      output.note(
+        "warning: the wall clock is \(status.wallClockHeldBackMs) ms ahead of what can be: set it "
+          + "right")
+    }
+  }
+}
+
+struct RegionLeadCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "lead",
+    abstract: "Let a node lead groups: it issues their timestamps from then on.",
+    discussion: """
+      A leader before it that did not hand over is waited for.
+
+      Examples:
+        cadastre region lead 1-100000 --server 127.0.0.1:4711
+        cadastre region lead 7,9 --region tokyo --server 127.0.0.1:4711
+      """)
+
+  @Argument(
+    help: ArgumentHelp("The groups, as 7 or 1-9,12.", valueName: "groups"),
+    transform: parseGroupSet)
+  var groups: GroupSet
+
+  @Option(
+    help: ArgumentHelp("The region, where the node leads several.", valueName: "name"),
+    transform: parseRegion)
+  var region: Region?
+
+  @OptionGroup var server: ServerOptions
+  @OptionGroup var output: OutputOptions
+
+  func run() async throws {
+    let (groups, region) = (groups, region)
+    let answer = try await NodeClient.with(try server.address()) {
+      try await $0.lead(groups, in: region)
+    }
+    output.write(
+      [
+        "region": .string(answer.region), "groups": .string(groups.description),
+        "term": .number(answer.term), "wait_ms": .number(answer.waitMs),
+        "position": .number(answer.position),
+      ],
+      else: "leads groups \(groups) of region \(answer.region) in term \(answer.term)"
+        + (answer.waitMs > 0 ? ", after a wait of \(answer.waitMs) ms" : "") + "\n")
+  }
+}
+
+struct RegionRetireCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "retire",
+    abstract: "Let a node hand over groups: their next leader need not wait.",
+    discussion: """
+      Examples:
+        cadastre region retire 7-9 --server 127.0.0.1:4711
+      """)
+
+  @Argument(
+    help: ArgumentHelp("The groups, as 7 or 1-9,12.", valueName: "groups"),
+    transform: parseGroupSet)
+  var groups: GroupSet
+
+  @Option(
+    help: ArgumentHelp("The region, where the node leads several.", valueName: "name"),
+    transform: parseRegion)
+  var region: Region?
+
+  @OptionGroup var server: ServerOptions
+  @OptionGroup var output: OutputOptions
+
+  func run() async throws {
+    let (groups, region) = (groups, region)
+    let answer = try await NodeClient.with(try server.address()) {
+      try await $0.retire(groups, in: region)
+    }
+    output.write(
+      [
+        "region": .string(answer.region), "groups": .string(groups.description),
+        "position": .number(answer.position),
+      ],
+      else: "leads groups \(groups) of region \(answer.region) no more\n")
+  }
+}
+
+/// Reads groups.
+@Sendable
+func parseGroupSet(_ text: String) throws -> GroupSet {
+  guard let groups = GroupSet(text: text) else {
+    throw ValidationError("give groups as 7 or 1-9,12")
+  }
+  return groups
+}
+
+extension Cadastre_V1_RegionsResponse {
+  fileprivate var json: JSON {
+    [
+      "member": .string(member), "wall_clock_held_back_ms": .number(wallClockHeldBackMs),
+      "wall_clock_furthest_ms": .number(wallClockFurthestMs),
+      "maximum_skew_ms": .number(maximumSkewMs),
+      "regions": .array(
+        regions.map { region in
+          [
+            "region": .string(region.region), "position": .number(region.position),
+            "time": .string(HybridTimestamp(region.time).description),
+            "groups": .number(region.groups), "led_groups": .number(region.ledGroups),
+            "transactions": .number(region.transactions),
+            "undecided_transactions": .number(region.undecidedTransactions),
+            "renewals": .number(region.renewals),
+            "late_renewals": .number(region.lateRenewals), "failures": .number(region.failures),
+            "condition": JSON(region.condition.isEmpty ? nil : region.condition),
+          ]
+        }),
+    ]
+  }
+
+  fileprivate func text(style: TerminalStyle) -> String {
+    var table = TextTable(
+      .left("region"), .right("position"), .right("groups"), .right("led"), .right("renewals"),
+      .right("late"), .right("failed"), .right("transactions"), .right("undecided"))
+    for region in regions {
+      table.add(
+        region.region, grouped(region.position), grouped(region.groups),
+        grouped(region.ledGroups), grouped(region.renewals), grouped(region.lateRenewals),
+        grouped(region.failures), grouped(region.transactions),
+        grouped(region.undecidedTransactions))
+    }
+    return table.text(style: style)
+  }
+}

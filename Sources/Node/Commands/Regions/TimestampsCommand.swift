@@ -1,0 +1,69 @@
+import ArgumentParser
+import Catalog
+import StateMachines
+
+struct TimestampsCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "timestamps",
+    abstract: "Take timestamps of a group's clock from the node that leads it.",
+    subcommands: [TimestampsNextCommand.self])
+}
+
+struct TimestampsNextCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "next",
+    abstract: "Take the next timestamps of a group: after all that were ever issued for it.",
+    discussion: """
+      Examples:
+        cadastre timestamps next --group 7 --server 127.0.0.1:4711
+        cadastre timestamps next --group 7 --count 10 --json --server 127.0.0.1:4711
+      """)
+
+  @Option(help: ArgumentHelp("The group.", valueName: "id"), transform: parseGroupID)
+  var group: GroupID
+
+  @Option(help: ArgumentHelp("How many, at most 65,536.", valueName: "n"))
+  var count = 1
+
+  @OptionGroup var server: ServerOptions
+  @OptionGroup var output: OutputOptions
+
+  func validate() throws {
+    guard (1...HybridClock.maximumBatchCount).contains(count) else {
+      throw ValidationError("--count must be from 1 to 65,536")
+    }
+  }
+
+  func run() async throws {
+    let (count, group) = (count, group)
+    let batch = try await NodeClient.with(try server.address()) {
+      try await $0.nextTimestamps(count, of: group)
+    }
+    output.write(
+      [
+        "group": JSON(group), "first": JSON(batch.first), "last": JSON(batch.last),
+        "count": JSON(batch.count),
+      ],
+      else: batch.count == 1
+        ? "\(batch.first)\n" : "\(batch.first) to \(batch.last), \(batch.count) of them\n")
+  }
+}
+
+/// A server, for commands that only one can carry out.
+struct ServerOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp("The server to ask. Default: $CADASTRE_SERVER.", valueName: "host:port"),
+    transform: parseAddress)
+  var server: NodeAddress?
+
+  func address() throws -> NodeAddress {
+    var options = CatalogOptions()
+    options.server = server
+    options.logFolder = nil
+    guard case .server(let address) = try options.place() else {
+      throw ValidationError(
+        "no server is named: give --server HOST:PORT, or set \(CatalogOptions.serverVariable)")
+    }
+    return address
+  }
+}
