@@ -7,7 +7,8 @@ import StateMachines
 @main
 struct LogBench {
   static let usage = """
-    usage: log-bench [append] [submit] [replay] [history] [regions] [--folder FOLDER] [--routes N]
+    usage: log-bench [append] [submit] [replay] [history] [regions] [recovery]
+                     [--folder FOLDER] [--routes N]
                      [--entries N] [--keep FILE]
 
       append   durable appends of single splits, 1, 100 and 1,000 in a commit
@@ -17,6 +18,7 @@ struct LogBench {
                versions, one split each, over --routes routes
       regions  renewals of 100,000 groups, led in one step and in 100,000, and timestamps; only when
                it is named
+      recovery from the loss of a region with --routes routes to all of them being promoted
 
       --folder FOLDER  where the logs go, on the disk to be measured; removed afterwards
       --routes N       routes of the replay's bootstrap, 1,000,000
@@ -45,7 +47,8 @@ struct LogBench {
     var arguments = CommandLine.arguments.dropFirst()
     while let argument = arguments.popFirst() {
       switch argument {
-      case "append", "submit", "replay", "history", "regions": modes.append(argument)
+      case "append", "submit", "replay", "history", "regions", "recovery":
+        modes.append(argument)
       case "--folder": folder = arguments.popFirst() ?? folder
       case "--keep": keepPath = arguments.popFirst()
       case "--routes": routeCount = arguments.popFirst().flatMap { Int($0) } ?? routeCount
@@ -53,7 +56,7 @@ struct LogBench {
       default: throw UsageError(argument: argument)
       }
     }
-    if modes.isEmpty { modes = ["append", "submit", "replay", "history"] }
+    if modes.isEmpty { modes = ["append", "submit", "replay", "history", "recovery"] }
   }
 
   private func run() throws {
@@ -65,6 +68,10 @@ struct LogBench {
     if modes.contains("history") {
       var bench = HistoryBench(
         folder: "\(folder)/history", routeCount: routeCount, versionCount: entryCount ?? 100_000)
+      try bench.run()
+    }
+    if modes.contains("recovery") {
+      var bench = RecoveryBench(folder: "\(folder)/recovery", routeCount: routeCount)
       try bench.run()
     }
   }

@@ -47,6 +47,9 @@ struct Cadastre: AsyncParsableCommand {
       CommandGroup(
         name: "Read its log:",
         subcommands: [LogCommand.self, ReplayCommand.self, VerifyCommand.self]),
+      CommandGroup(
+        name: "Members and regions:",
+        subcommands: [MembersCommand.self, PlacementCommand.self, RecoverCommand.self]),
       CommandGroup(name: "Keep it:", subcommands: [TrimCommand.self, RepairCommand.self]),
       CommandGroup(name: "Ask its past:", subcommands: [AuditCommand.self]),
       CommandGroup(

@@ -15,7 +15,7 @@ extension CatalogState {
   ) throws(Refusal) -> [Event] {
     try checkAscending(layout)
     var arrangement = Arrangement(
-      newRoute: routes.nextRouteID, stale: StaleRoutes(expected: expected, current: version))
+      of: self, stale: StaleRoutes(expected: expected, current: version))
     var targets = layout[...]
     for route in routes.routes(overlapping: .all) {
       // Cuts within the route before.
@@ -55,8 +55,12 @@ private struct Arrangement {
   /// The route of the catalog that reaches to where the walk is.
   private var holder: Route?
 
-  init(newRoute: RouteID, stale: StaleRoutes) {
-    self.newRoute = newRoute
+  /// Says where routes may be.
+  private let state: CatalogState
+
+  init(of state: CatalogState, stale: StaleRoutes) {
+    self.state = state
+    newRoute = state.routes.nextRouteID
     self.stale = stale
   }
 
@@ -66,7 +70,9 @@ private struct Arrangement {
     holder = route
     part = Part(
       id: route.id, start: route.span.lower, group: route.group, wanted: target.group)
-    if route.group != target.group { stale.check(route) }
+    if route.group != target.group, !stale.check(route) {
+      try state.checkTarget(target.group, for: route)
+    }
   }
 
   /// A route ends that nobody wants to start there.
@@ -86,6 +92,7 @@ private struct Arrangement {
       preconditionFailure("the first route of both starts at the least key")
     }
     try touch(holder)
+    try state.checkTarget(target.group, for: holder)
     guard newRoute.rawValue < .max else { throw .routeIDsExhausted }
     if left.wanted == target.group { try move(&left) }
     events.append(

@@ -13,6 +13,7 @@ extension CatalogState {
     if let expected = command.expectedVersion, expected > version {
       throw .versionInFuture(expected: expected, current: version)
     }
+    if let origin = command.origin { try checkFence(origin) }
     let expected = command.expectedVersion
     let events: [Event]
     switch command.change {
@@ -23,26 +24,32 @@ extension CatalogState {
     case .merge(let merges):
       events = try merge(merges, expected: expected)
     case .move(let ids, let group):
-      events = try change(ids, expected: expected) { route in
+      events = try change(ids, expected: expected) { (route) throws(Refusal) in
         guard route.group != group else { return nil }
+        try checkTarget(group, for: route)
         return .routeMoved(
           route: route.id, start: route.span.lower, from: route.group, to: group)
       }
     case .setState(let ids, let state):
-      events = try change(ids, expected: expected) { route in
+      events = try change(ids, expected: expected) { (route) throws(Refusal) in
         guard route.state != state else { return nil }
+        // A route of a lost region is nobody's to serve before it is promoted or given back.
+        if state != .softFailed { try checkHome(of: route) }
         return .routeStateChanged(
           route: route.id, start: route.span.lower, from: route.state, to: state)
       }
     case .setAllowedRegions(let ids, let regions):
       let regions = try allowed(regions)
-      events = try change(ids, expected: expected) { route in
+      events = try change(ids, expected: expected) { (route) throws(Refusal) in
         guard route.allowedRegions != regions else { return nil }
+        try checkPlacement(of: route, in: route.group, allowed: regions)
         return .allowedRegionsChanged(
           route: route.id, start: route.span.lower, regions: regions)
       }
     case .arrange(let layout):
       events = try routes.isEmpty ? bootstrap(layout) : arrange(layout, expected: expected)
+    case .membership(let change):
+      events = try decide(change, expected: expected)
     }
     return events.isEmpty ? .alreadyDone : .append(events)
   }
@@ -60,6 +67,11 @@ extension CatalogState {
     guard count > 0 else { throw .emptyBatch }
     switch command.change {
     case .bootstrap, .arrange: return
+    case .membership(let change):
+      if case .setHomes = change, count > RouteChange.maximumCount {
+        throw .batchTooLarge(count: count, maximum: RouteChange.maximumCount)
+      }
+      if !change.isAboutRoutes { return }
     case .split, .merge, .move, .setState, .setAllowedRegions: break
     }
     guard count <= RouteChange.maximumCount else {
@@ -107,13 +119,22 @@ extension CatalogState {
 
   /// One event for each route for which `event` has one, in key order.
   private func change(
-    _ ids: [RouteID], expected: CatalogVersion?, to event: (Route) -> Event?
+    _ ids: [RouteID], expected: CatalogVersion?,
+    to event: (Route) throws(Refusal) -> Event?
   ) throws(Refusal) -> [Event] {
     var changes: [(start: Key, event: Event)] = []
     var stale = StaleRoutes(expected: expected, current: version)
     for id in ids.sortedOnce() {
       let route = try known(id)
-      guard let event = event(route) else { continue }
+      let made: Event?
+      do {
+        made = try event(route)
+      } catch {
+        // What the caller did not see explains every other reason, so it is told first.
+        guard stale.check(route) else { throw error }
+        continue
+      }
+      guard let event = made else { continue }
       stale.check(route)
       changes.append((route.span.lower, event))
     }

@@ -23,11 +23,12 @@ extension CatalogState {
     } catch {
       throw .doesNotApply(entry.position, event: error.index, error.error)
     }
-    let digest = CatalogState.digest(of: next)
+    let members = try membership(after: entry)
+    let digest = CatalogState.digest(of: next, members)
     guard entry.digest == digest else {
       throw .diverged(entry.position, expected: entry.digest, found: digest)
     }
-    moveOn(to: entry, hash: hash, routes: next)
+    moveOn(to: entry, hash: hash, routes: next, membership: members)
   }
 
   /// Folds the next committed entry into the catalog; see ``evolve(_:hash:)``.
@@ -35,9 +36,23 @@ extension CatalogState {
     try evolve(encoded.entry, hash: encoded.hash)
   }
 
-  /// - Precondition: `routes` is what the entry makes of the routes before.
-  mutating func moveOn(to entry: LogEntry, hash: EntryHash, routes: RouteTable) {
+  /// The membership with an entry's events folded in.
+  private func membership(after entry: LogEntry) throws(EvolveError) -> Membership {
+    var next = membership
+    do {
+      try next.fold(entry.events, in: routes.store)
+    } catch {
+      throw .doesNotFitMembers(entry.position, event: error.index, error.error)
+    }
+    return next
+  }
+
+  /// - Precondition: `routes` and `membership` are what the entry makes of those before.
+  mutating func moveOn(
+    to entry: LogEntry, hash: EntryHash, routes: RouteTable, membership: Membership
+  ) {
     self.routes = routes
+    self.membership = membership
     appliedThrough = entry.position
     lastHash = hash
     lastTime = entry.time
@@ -86,7 +101,7 @@ extension RouteTable.Editor {
       try setState(route: route, start: start, from: from, to: to)
     case .allowedRegionsChanged(let route, let start, let regions):
       try setAllowedRegions(route: route, start: start, to: regions)
-    case .catalogCommitted, .logTrimmed, .region:
+    case .catalogCommitted, .logTrimmed, .region, .membership:
       break
     }
   }

@@ -21,6 +21,8 @@ extension CatalogState {
   package mutating func evolve(all entries: some Sequence<some HashedEntry>) throws(EvolveError) {
     var end = end
     var next = routes
+    var members = membership
+    let store = routes.store
     try next.edit(version: version, time: lastTime) { editor throws(EvolveError) in
       for element in entries {
         let entry = element.entry
@@ -35,8 +37,14 @@ extension CatalogState {
             }
           }
         }
-        let digest = CatalogState.digest(
+        do throws(MembershipEventError) {
+          try members.fold(entry.events, in: store)
+        } catch {
+          throw .doesNotFitMembers(entry.position, event: error.index, error.error)
+        }
+        var digest = CatalogState.digest(
           ofRoutes: editor.digest, version: entry.version, nextRouteID: editor.nextRouteID)
+        digest += members.digest
         guard entry.digest == digest else {
           throw .diverged(entry.position, expected: entry.digest, found: digest)
         }
@@ -46,6 +54,7 @@ extension CatalogState {
       }
     }
     routes = next
+    membership = members
     (appliedThrough, lastHash, lastTime, digest) = (end.position, end.hash, end.time, end.digest)
   }
 
@@ -76,6 +85,8 @@ extension CatalogState {
         case .routesBootstrapped, .routeSplit, .routesMerged, .routeMoved, .routeStateChanged,
           .allowedRegionsChanged:
           changesRoutes = true
+          continue
+        case .membership:
           continue
         case .catalogCommitted(let commitment):
           subject = (commitment.position, commitment.version)

@@ -53,5 +53,6 @@ extension CatalogState {
     guard left.allowedRegions == right.allowedRegions else {
       throw .differentRegions(left: left, right: right)
     }
+    try checkTarget(left.group, for: left)
   }
 }

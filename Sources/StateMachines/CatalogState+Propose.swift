@@ -25,11 +25,17 @@ extension CatalogState {
     } catch {
       preconditionFailure("event \(error.index) was decided and does not apply: \(error.error)")
     }
+    var members = membership
+    do {
+      try members.fold(events, in: routes.store)
+    } catch {
+      preconditionFailure("event \(error.index) was decided and does not fit: \(error.error)")
+    }
     let entry = LogEntry(
       position: appliedThrough.next, previous: lastHash, time: time, actor: command.actor,
       reason: command.reason, command: command.id, version: next.version, events: events,
-      digest: CatalogState.digest(of: next))
-    return .append(try append(entry, making: next))
+      digest: CatalogState.digest(of: next, members))
+    return .append(try append(entry, making: next, members))
   }
 
   /// Makes the next entry of notes about the catalog, and moves on to it; the version stays.
@@ -42,6 +48,8 @@ extension CatalogState {
   ) throws(Refusal) -> EncodedEntry {
     precondition(time > lastTime, "an entry is later than the one before")
     precondition(!note.events.contains(where: \.changesRoutes), "a note changes no routes")
+    precondition(
+      !note.events.contains(where: \.changesMembership), "a note changes no members")
     guard time <= max(.latestPlausible, lastTime.next), time.rawValue < .max else {
       throw .clockWrong(time)
     }
@@ -53,11 +61,11 @@ extension CatalogState {
     } catch {
       preconditionFailure("a note does not follow: \(error)")
     }
-    return try append(entry, making: routes)
+    return try append(entry, making: routes, membership)
   }
 
   private mutating func append(
-    _ entry: LogEntry, making next: RouteTable
+    _ entry: LogEntry, making next: RouteTable, _ members: Membership
   ) throws(Refusal) -> EncodedEntry {
     let encoded: EncodedEntry
     do {
@@ -66,7 +74,7 @@ extension CatalogState {
       if case .entryTooLong = error.problem { throw .entryTooLong }
       throw .notEncodable(error)
     }
-    moveOn(to: encoded.entry, hash: encoded.hash, routes: next)
+    moveOn(to: encoded.entry, hash: encoded.hash, routes: next, membership: members)
     return encoded
   }
 }

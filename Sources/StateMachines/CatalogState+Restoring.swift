@@ -11,10 +11,13 @@ package struct StateHeader: Hashable, Sendable {
   package var nextRouteID: RouteID
   /// The digest of the whole state; see ``CatalogState/digest``.
   package var digest: StateDigest
+  /// The part of the digest that its membership has; zero when there is none.
+  package var membership: StateDigest
 
   package init(
     catalog: CatalogID, position: LogPosition, hash: EntryHash, time: HybridTimestamp,
-    version: CatalogVersion, nextRouteID: RouteID, digest: StateDigest
+    version: CatalogVersion, nextRouteID: RouteID, digest: StateDigest,
+    membership: StateDigest = .zero
   ) {
     self.catalog = catalog
     self.position = position
@@ -23,6 +26,7 @@ package struct StateHeader: Hashable, Sendable {
     self.version = version
     self.nextRouteID = nextRouteID
     self.digest = digest
+    self.membership = membership
   }
 }
 
@@ -30,9 +34,13 @@ extension CatalogState {
   /// A state that was taken over from elsewhere, to go on from with the entries after it. `routes`
   /// come in key order.
   ///
-  /// - Throws: ``EvolveError`` unless the routes tile the keyspace and have the header's digest.
+  /// `membership` has the bytes of its records; none where there is none.
+  ///
+  /// - Throws: ``EvolveError`` unless the routes tile the keyspace and all has the header's digest.
   /// - Complexity: O(*n*) in the number of routes.
-  package init(restoring header: StateHeader, routes: some Sequence<Route>) throws(EvolveError) {
+  package init(
+    restoring header: StateHeader, routes: some Sequence<Route>, membership: [UInt8] = []
+  ) throws(EvolveError) {
     guard header.isPossible else { throw .impossibleHeader }
     let table: RouteTable
     do {
@@ -41,30 +49,33 @@ extension CatalogState {
     } catch {
       throw .routesDoNotFit(error)
     }
-    let digest = CatalogState.digest(of: table)
-    guard digest == header.digest else {
-      throw .wrongDigest(expected: header.digest, found: digest)
-    }
-    catalog = header.catalog
-    self.routes = table
-    appliedThrough = header.position
-    lastHash = header.hash
-    lastTime = header.time
-    self.digest = digest
+    try self.init(restoring: header, table: table, membership: membership)
   }
 
   /// A state whose table is there already, as that of a checkpoint is: `routes` are taken for what
   /// has the digest that ``StateHeader/routesDigest`` says. O(1).
   ///
   /// - Throws: ``EvolveError`` unless header and table go together.
-  package init(restoring header: StateHeader, table: RouteTable) throws(EvolveError) {
+  package init(
+    restoring header: StateHeader, table: RouteTable, membership: [UInt8] = []
+  ) throws(EvolveError) {
     guard header.isPossible, table.version == header.version,
       table.nextRouteID == header.nextRouteID
     else { throw .impossibleHeader }
-    let digest = CatalogState.digest(of: table)
+    let members: Membership
+    do {
+      members = try Membership(decoding: membership, in: table.store)
+    } catch {
+      throw .membershipUnreadable(error)
+    }
+    guard members.digest == header.membership else {
+      throw .wrongDigest(expected: header.membership, found: members.digest)
+    }
+    let digest = CatalogState.digest(of: table, members)
     guard digest == header.digest else {
       throw .wrongDigest(expected: header.digest, found: digest)
     }
+    self.membership = members
     catalog = header.catalog
     routes = table
     appliedThrough = header.position
@@ -81,10 +92,11 @@ extension StateHeader {
     position <= .last && version.rawValue <= position.rawValue && time.rawValue < .max
   }
 
-  /// The sum of the records of the state's routes, without that of the header.
+  /// The sum of the records of the state's routes, without those of the header and the membership.
   package var routesDigest: StateDigest {
     var routes = digest
     routes -= CatalogState.digest(ofRoutes: .zero, version: version, nextRouteID: nextRouteID)
+    routes -= membership
     return routes
   }
 }

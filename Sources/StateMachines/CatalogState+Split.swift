@@ -24,7 +24,11 @@ extension CatalogState {
       }
       guard key != part.start else { continue }  // The same key again.
       let isFirstCut = part.id == route.id
-      if isFirstCut, !stale.check(route), route.state != .active { throw .routeNotActive(route) }
+      if isFirstCut, !stale.check(route) {
+        guard route.state == .active else { throw .routeNotActive(route) }
+        // Both parts would be where the route should not be.
+        try checkTarget(route.group, for: route)
+      }
       guard newRoute.rawValue < .max else { throw .routeIDsExhausted }
       events.append(
         .routeSplit(route: part.id, start: part.start, boundary: key, newRoute: newRoute))

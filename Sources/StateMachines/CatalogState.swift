@@ -7,13 +7,15 @@ import Catalog
 package struct CatalogState: Sendable {
   package let catalog: CatalogID
   package internal(set) var routes: RouteTable
+  /// Members, regions and homes; most changes of it make no version.
+  package internal(set) var membership = Membership()
   /// The position of the last entry that was folded in; ``LogPosition/zero`` before the first.
   package internal(set) var appliedThrough: LogPosition
   /// The hash of that entry; the catalog's genesis hash before the first.
   package internal(set) var lastHash: EntryHash
   /// The time of that entry.
   package internal(set) var lastTime: HybridTimestamp
-  /// The sum of the records of the routes and of the header.
+  /// The sum of the records of the routes, of the membership and of the header.
   package internal(set) var digest: StateDigest
 
   /// The state before the first entry.
@@ -23,7 +25,7 @@ package struct CatalogState: Sendable {
     appliedThrough = .zero
     lastHash = .genesis(of: catalog)
     lastTime = .zero
-    digest = CatalogState.digest(of: routes)
+    digest = CatalogState.digest(of: routes, membership)
   }
 
   package var version: CatalogVersion { routes.version }
@@ -32,12 +34,15 @@ package struct CatalogState: Sendable {
   package var header: StateHeader {
     StateHeader(
       catalog: catalog, position: appliedThrough, hash: lastHash, time: lastTime, version: version,
-      nextRouteID: routes.nextRouteID, digest: digest)
+      nextRouteID: routes.nextRouteID, digest: digest, membership: membership.digest)
   }
 
-  /// The digest of a state with these routes: `FORMAT.md` says of what records. O(1).
-  static func digest(of routes: RouteTable) -> StateDigest {
-    digest(ofRoutes: routes.digest, version: routes.version, nextRouteID: routes.nextRouteID)
+  /// The digest of a state with these parts: `FORMAT.md` says of what records. O(1).
+  static func digest(of routes: RouteTable, _ membership: Membership) -> StateDigest {
+    var digest = digest(
+      ofRoutes: routes.digest, version: routes.version, nextRouteID: routes.nextRouteID)
+    digest += membership.digest
+    return digest
   }
 
   /// The digest of a state whose routes' records sum up to `routes`.

@@ -13,13 +13,17 @@ package struct Command: Hashable, Sendable {
   /// Why; at most ``LogEntry/maximumTextByteCount`` bytes of UTF-8.
   package var reason: String
   package var change: RouteChange
+  /// The region in whose name it is asked for, with its epoch as the caller knows it; nil when it
+  /// comes in no region's name. Refused when the region was lost since.
+  package var origin: RegionOrigin?
 
   package init(
-    id: CommandID, expectedVersion: CatalogVersion? = nil, actor: String, reason: String,
-    change: RouteChange
+    id: CommandID, expectedVersion: CatalogVersion? = nil, origin: RegionOrigin? = nil,
+    actor: String, reason: String, change: RouteChange
   ) {
     self.id = id
     self.expectedVersion = expectedVersion
+    self.origin = origin
     self.actor = actor
     self.reason = reason
     self.change = change

@@ -14,6 +14,8 @@ package enum EvolveError: Error, Equatable, Sendable {
   case wrongVersion(LogPosition, expected: CatalogVersion, found: CatalogVersion)
   /// The event at this index of the entry does not fit the routes.
   case doesNotApply(LogPosition, event: Int, RouteTableError)
+  /// The event at this index of the entry does not fit the members and regions.
+  case doesNotFitMembers(LogPosition, event: Int, MembershipError)
   /// The event at this index of the entry speaks of entries or a version that were yet to come.
   case ahead(LogPosition, event: Int)
   /// The state after the entry is not the one whose digest the entry has.
@@ -27,6 +29,8 @@ package enum EvolveError: Error, Equatable, Sendable {
   case routesDoNotFit(RouteTableError)
   /// The routes of a state are not those of its digest.
   case wrongDigest(expected: StateDigest, found: StateDigest)
+  /// The bytes of a state's membership are none.
+  case membershipUnreadable(LogCodingError)
   /// A number of a state's header is one that no catalog reaches.
   case impossibleHeader
   /// The records of a region's state are not in their one order.
@@ -51,8 +55,8 @@ package enum EvolveError: Error, Equatable, Sendable {
         "Entry \(position) belongs to another history than the entries here. Verify both logs; "
           + "then rebuild the mirror whose log is wrong from an empty folder.")
     case .timeNotAfter(let position, _, _), .wrongVersion(let position, _, _),
-      .doesNotApply(let position, _, _), .ahead(let position, _),
-      .doesNotFitRegion(let position, _, _):
+      .doesNotApply(let position, _, _), .doesNotFitMembers(let position, _, _),
+      .ahead(let position, _), .doesNotFitRegion(let position, _, _):
       .halt(
         "Entry \(position) contradicts the entries before it, though it may be in good order by "
           + "itself. Verify the log that it came from, and this one.")
@@ -60,7 +64,7 @@ package enum EvolveError: Error, Equatable, Sendable {
       .halt(
         "The state here differs from that of the writer from entry \(position) on. Verify both "
           + "logs and compare the versions of the software, then rebuild the mirror.")
-    case .routesDoNotFit, .wrongDigest, .impossibleHeader, .recordsDoNotFit:
+    case .routesDoNotFit, .wrongDigest, .impossibleHeader, .recordsDoNotFit, .membershipUnreadable:
       .installState
     }
   }
@@ -83,6 +87,10 @@ extension EvolveError: CustomStringConvertible {
       "entry \(position) makes version \(found), the next one is \(expected)"
     case .doesNotApply(let position, let event, let error):
       "event \(event) of entry \(position) does not fit the routes: \(error)"
+    case .doesNotFitMembers(let position, let event, let error):
+      "event \(event) of entry \(position) does not fit the members: \(error)"
+    case .membershipUnreadable(let error):
+      "the state's members and regions cannot be read: \(error.problem)"
     case .ahead(let position, let event):
       "event \(event) of entry \(position) speaks of what had not happened yet"
     case .diverged(let position, let expected, let found):

@@ -61,7 +61,7 @@ package struct PartialRoutes: Sendable {
       }
       (route.allowedRegions, route.version, route.changedAt) = (regions, version, time)
       routes[id] = route
-    case .catalogCommitted, .logTrimmed, .region:
+    case .catalogCommitted, .logTrimmed, .region, .membership:
       break
     }
   }

@@ -27,6 +27,7 @@ extension Refusal {
     case .notNeighbours: "not_neighbours"
     case .differentGroups: "different_groups"
     case .differentRegions: "different_regions"
+    case .membership(let refusal): refusal.code
     }
   }
 }
@@ -96,6 +97,7 @@ extension Refusal: CustomStringConvertible {
     case .differentRegions(let left, let right):
       "\(left.brief) is allowed \(left.allowedRegions.brief), \(right.brief) "
         + "\(right.allowedRegions.brief): give both the same regions first"
+    case .membership(let refusal): refusal.description
     }
   }
 

@@ -57,4 +57,7 @@ package enum Refusal: Error, Hashable, Sendable {
   case differentGroups(left: Route, right: Route)
   /// Two routes to be merged are allowed in different regions.
   case differentRegions(left: Route, right: Route)
+
+  /// Something about members, regions or placement.
+  case membership(MembershipRefusal)
 }

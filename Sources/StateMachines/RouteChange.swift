@@ -21,6 +21,8 @@ package enum RouteChange: Hashable, Sendable {
   /// ``Key/least``: by the splits and merges that it takes, and a move at most for each route. A
   /// catalog without routes is bootstrapped with them; else the regions are not looked at.
   case arrange([RouteSeedRequest])
+  /// Something about members, regions, homes or recovery.
+  case membership(MembershipChange)
 }
 
 /// A route of the bootstrap: it reaches from `start` to the start of the next.
@@ -72,6 +74,7 @@ extension RouteChange {
     case .merge(let merges): merges.count
     case .move(let routes, _), .setState(let routes, _), .setAllowedRegions(let routes, _):
       routes.count
+    case .membership(let change): change.count
     }
   }
 }

@@ -64,7 +64,7 @@ package struct RoutePlan: Sendable {
     case .routeMoved(let route, _, _, _), .routeStateChanged(let route, _, _, _),
       .allowedRegionsChanged(let route, _, _):
       return needed.contains(route)
-    case .catalogCommitted, .logTrimmed, .region:
+    case .catalogCommitted, .logTrimmed, .region, .membership:
       return false
     }
   }

@@ -39,7 +39,7 @@ extension Event {
     case .routeMoved(let route, _, _, _), .routeStateChanged(let route, _, _, _),
       .allowedRegionsChanged(let route, _, _):
       body(route)
-    case .catalogCommitted, .logTrimmed, .region:
+    case .catalogCommitted, .logTrimmed, .region, .membership:
       break
     }
   }

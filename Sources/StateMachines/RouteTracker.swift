@@ -64,7 +64,8 @@ package struct RouteTracker: Sendable {
       } else if from == group {
         candidates.remove(route)
       }
-    case .routeStateChanged, .allowedRegionsChanged, .catalogCommitted, .logTrimmed, .region:
+    case .routeStateChanged, .allowedRegionsChanged, .catalogCommitted, .logTrimmed, .region,
+      .membership:
       break
     }
   }

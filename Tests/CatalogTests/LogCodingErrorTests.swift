@@ -38,7 +38,8 @@ import Testing
     expect(Array("XDE".utf8), .notAnEntry, at: 0)
     for (offset, problem) in [
       (3, LogCodingError.Problem.unknownFormat(9)), (4, .unknownStream(9)), (5, .unknownFlags(9)),
-      (6, .lacksCapabilities(9)), (7, .lacksCapabilities(9 << 8)),
+      (6, .lacksCapabilities(CapabilitySet(rawValue: 8))),
+      (7, .lacksCapabilities(CapabilitySet(rawValue: 9 << 8))),
     ] {
       let kept = bytes[offset]
       bytes[offset] = 9
@@ -85,7 +86,7 @@ import Testing
 
   @Test func events() {
     expect(Self.bytes([1, 0, 0]), .unknownEventKind(0), at: 115)
-    expect(Self.bytes([1, 9, 0]), .unknownEventKind(9), at: 115)
+    expect(Self.bytes([1, 22, 0]), .unknownEventKind(22), at: 115)
     #expect(Self.error(Self.bytes([1, 255, 0]))?.needsNewerReader == true)
     expect(Self.bytes([1, 5, 1, 0, 0, 5]), .unknownRouteState(5), at: 119)
     expect(Self.bytes([1, 2, 1, 0x81, 0x20]), .keyTooLong(byteCount: 4097), at: 117)
@@ -104,7 +105,9 @@ import Testing
   @Test func streams() {
     #expect(Self.error(Self.region([0])) == nil)
     expect(Self.region([0], needed: 0), .wrongStreamCapabilities(0, needed: 2), at: 6)
-    expect(Self.region([0], needed: 3), .lacksCapabilities(1), at: 6)
+    expect(
+      Self.region([0], needed: 3),
+      .wrongCapabilities(CapabilitySet(rawValue: 3), needed: .regionStreams), at: 6)
     var bytes = Self.bytes([0])
     bytes[6] = 2
     expect(bytes, .wrongStreamCapabilities(2, needed: 0), at: 6)

@@ -34,7 +34,9 @@ import Testing
     #expect(
       kinds == [
         "bootstrap", "split", "merge", "move", "state", "regions", "commitment", "trim", "led",
-        "raised", "retired", "departed", "arrived", "begun", "decided",
+        "raised", "retired", "departed", "arrived", "begun", "decided", "enable", "join", "leave",
+        "report", "home", "prefer", "policy", "suspect", "clear", "lose", "sweep", "recover",
+        "return",
       ])
   }
 

@@ -95,7 +95,7 @@ import Testing
             try editor.setState(route: route, start: start, from: from, to: to)
           case .allowedRegionsChanged(let route, let start, let regions):
             try editor.setAllowedRegions(route: route, start: start, to: regions)
-          case .catalogCommitted, .logTrimmed, .region: break
+          case .catalogCommitted, .logTrimmed, .region, .membership: break
           }
         }
       }
@@ -124,7 +124,7 @@ import Testing
             try editor.setState(route: route, start: start, from: from, to: to)
           case .allowedRegionsChanged(let route, let start, let regions):
             try editor.setAllowedRegions(route: route, start: start, to: regions)
-          case .catalogCommitted, .logTrimmed, .region: break
+          case .catalogCommitted, .logTrimmed, .region, .membership: break
           }
         }
       }

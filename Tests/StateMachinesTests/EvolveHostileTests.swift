@@ -159,7 +159,7 @@ extension Event {
       self = .routeStateChanged(route: id(route), start: key(start), from: to, to: from)
     case .allowedRegionsChanged(let route, let start, let regions):
       self = .allowedRegionsChanged(route: id(route), start: key(start), regions: regions)
-    case .catalogCommitted, .logTrimmed, .region:
+    case .catalogCommitted, .logTrimmed, .region, .membership:
       break
     }
   }

@@ -158,6 +158,8 @@ struct ModelCatalog {
         update(id) { $0.allowedRegions = regions }
         changes += 1
       }
+    case .membership:
+      preconditionFailure("members have a twin of their own")
     }
     guard reasons.isEmpty else { return .refused(reasons) }
     guard changes > 0 else { return .alreadyDone }

@@ -10,9 +10,10 @@ import TestSupport
 ///     bootstrap KEY:GROUP[:REGION,…] …    split [ID@]KEY …          merge ID+ID …
 ///     move ID,… GROUP                     state ID,… STATE          regions ID,… REGION,…|anywhere
 ///     routes                              replay                    learner
-///     deliver POSITION [FIELD=VALUE]
+///     deliver POSITION [FIELD=VALUE]      members                   placement
 ///
-/// Those of the first two lines take a last word `expecting=VERSION`. Keys are written as
+/// and those of ``MembershipChange/init(words:)``. Those that ask for a change take the last words
+/// `expecting=VERSION` and `origin=REGION/EPOCH`. Keys are written as
 /// ``Key/init(text:)`` reads them; `""` is the least. `deliver` gives the learner an entry, with a
 /// field changed if one is named; `learner` shows where it is.
 struct Story {
@@ -43,6 +44,13 @@ struct Story {
   private mutating func perform(_ line: Substring) throws -> [String] {
     var words = line.split(separator: " ")
     var expected: UInt64?
+    var origin: RegionOrigin?
+    if let last = words.last, last.hasPrefix("origin=") {
+      let parts = last.dropFirst("origin=".count).split(separator: "/")
+      guard parts.count == 2, let epoch = UInt64(parts[1]) else { throw mistake(last) }
+      origin = RegionOrigin(region: try Region(parts[0]), epoch: epoch)
+      words.removeLast()
+    }
     if let last = words.last, last.hasPrefix("expecting=") {
       expected = UInt64(last.dropFirst("expecting=".count))
       words.removeLast()
@@ -53,7 +61,13 @@ struct Story {
     case "replay": return try replay()
     case "learner": return [place(of: learner)]
     case "deliver": return try deliver(arguments)
-    case let verb?: return try ask(for: change(verb, arguments), expecting: expected)
+    case "members": return MembershipText.lines(of: catalog.state.membership)
+    case "placement": return placement()
+    case let verb?:
+      if let change = try MembershipChange(words: words) {
+        return ask(for: .membership(change), expecting: expected, origin: origin)
+      }
+      return try ask(for: change(verb, arguments), expecting: expected, origin: origin)
     case nil: return []
     }
   }
@@ -123,10 +137,10 @@ struct Story {
   // MARK: - Outcomes
 
   private mutating func ask(
-    for change: RouteChange, expecting expected: UInt64?
+    for change: RouteChange, expecting expected: UInt64?, origin: RegionOrigin?
   ) -> [String] {
     do throws(Refusal) {
-      let events = try catalog.perform(change, expecting: expected)
+      let events = try catalog.perform(change, expecting: expected, origin: origin)
       guard !events.isEmpty else { return ["already done"] }
       return ["entry \(catalog.state.appliedThrough), version \(catalog.state.version)"]
         + events.flatMap(EntryText.lines(of:)).map { "  \($0)" }
@@ -145,6 +159,15 @@ struct Story {
       }
       return text + " since version \(route.version)"
     }
+  }
+
+  private func placement() -> [String] {
+    let (violations, count, routeCount) = catalog.state.placementViolations()
+    return ["\(count) of \(routeCount) routes are where they should not be"]
+      + violations.map { violation in
+        "  route \(violation.route.id) in group \(violation.route.group) at \(violation.home): "
+          + "\(violation.problem)"
+      }
   }
 
   private func replay() throws -> [String] {
@@ -191,8 +214,9 @@ struct Story {
     case .brokenChain(let position, _, _): "entry \(position) follows another entry than the last"
     case .forked(let position, _, _): "entry \(position) is not the one that was applied"
     case .diverged(let position, _, _): "the state after entry \(position) has another digest"
-    case .gap, .ahead, .timeNotAfter, .wrongVersion, .doesNotApply, .routesDoNotFit, .wrongDigest,
-      .impossibleHeader, .doesNotFitRegion, .otherStream, .recordsDoNotFit:
+    case .gap, .ahead, .timeNotAfter, .wrongVersion, .doesNotApply, .doesNotFitMembers,
+      .routesDoNotFit, .wrongDigest, .impossibleHeader, .membershipUnreadable, .doesNotFitRegion,
+      .otherStream, .recordsDoNotFit:
       "\(error)"
     }
   }

@@ -23,21 +23,22 @@ struct TestCatalog {
   init(empty: Void) {}
 
   func command(
-    _ change: RouteChange, expecting version: UInt64? = nil, actor: String = "test",
-    reason: String = "a test", number: UInt64 = 0
+    _ change: RouteChange, expecting version: UInt64? = nil, origin: RegionOrigin? = nil,
+    actor: String = "test", reason: String = "a test", number: UInt64 = 0
   ) -> Command {
     Command(
-      id: commandID(number), expectedVersion: version.map { CatalogVersion($0) }, actor: actor,
-      reason: reason, change: change)
+      id: commandID(number), expectedVersion: version.map { CatalogVersion($0) },
+      origin: origin, actor: actor, reason: reason, change: change)
   }
 
   /// Carries `change` out, and gives back the events of its entry; none when it was done already.
   @discardableResult
   mutating func perform(
-    _ change: RouteChange, expecting version: UInt64? = nil
+    _ change: RouteChange, expecting version: UInt64? = nil, origin: RegionOrigin? = nil
   ) throws(Refusal) -> [Event] {
     commandCount += 1
-    let command = command(change, expecting: version, number: commandCount)
+    let command = command(
+      change, expecting: version, origin: origin, number: commandCount)
     switch try state.propose(command, time: state.lastTime.next) {
     case .append(let entry):
       entries.append(entry)

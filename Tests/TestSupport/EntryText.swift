@@ -67,6 +67,8 @@ package enum EntryText {
         "  key \(marker.publicKey)",
         "  signature \(marker.signature)",
       ]
+    case .membership(let event):
+      MembershipText.lines(of: event)
     case .region(let event): lines(of: event)
     }
   }

@@ -89,6 +89,55 @@ package enum GoldenEntries {
         ])
       ),
       (
+        "members",
+        entry(events: [
+          .membership(.capabilityEnabled(bit: 0, name: "cap_members_v1")),
+          .membership(
+            .memberJoined(
+              try MemberName("tokyo-1"), address: "10.0.0.1:4710", region: try Region("asia"),
+              capabilities: CapabilitySet(rawValue: 0x8001))),
+          .membership(.memberLeft(try MemberName("tokyo-1"))),
+          .membership(
+            .silenceReported(
+              by: try MemberName("paris-2"), of: try Region("asia"), isSilent: true)),
+          .membership(
+            .silenceReported(
+              by: try MemberName("paris-2"), of: try Region("asia"), isSilent: false)),
+          .membership(.groupsHomed([GroupID(1), GroupID(300)], in: try Region("asia"))),
+          .membership(.groupsHomed([GroupID(0)], in: nil)),
+          .membership(
+            .leaderPreferenceSet(try Region("asia"), [try Region("europe"), try Region("asia")])),
+          .membership(.leaderPreferenceSet(try Region("asia"), [])),
+          .membership(
+            .promotionPolicySet(try MemberName("hot"), try KeySpan(Key("a"), Key("b\u{0}")))),
+          .membership(.promotionPolicySet(try MemberName("all"), .all)),
+          .membership(.promotionPolicySet(try MemberName("hot"), nil)),
+        ])
+      ),
+      (
+        "regions-lost",
+        entry(events: [
+          .membership(.regionSuspected(try Region("asia"))),
+          .membership(.regionCleared(try Region("asia"))),
+          .membership(.regionLost(try Region("asia"), epoch: 300)),
+          .routeStateChanged(
+            route: RouteID(7), start: Key("usr"), from: .active, to: .softFailed),
+          .membership(
+            .regionSwept(
+              try Region("asia"), epoch: 300, group: GroupID(2), route: RouteID(7), changed: 1,
+              isLast: true)),
+          .membership(
+            .recoveryAdvanced(
+              try Region("asia"), epoch: 300, plan: fixed(Array(0x20..<0x40)), step: 0, steps: 129,
+              promoted: 50_000)),
+          .membership(.regionReturning(try Region("asia"), epoch: 300)),
+          .membership(
+            .regionSwept(
+              try Region("asia"), epoch: 300, group: GroupID(2), route: RouteID(9), changed: 0,
+              isLast: false)),
+        ])
+      ),
+      (
         "region-clocks",
         regionEntry(events: [
           .groupsLed(

@@ -17,9 +17,11 @@ package struct EncodedEntry: Hashable, Sendable {
   /// O(*n*) in the number of bytes.
   ///
   /// - Throws: ``LogCodingError`` when the bytes are not an entry's.
-  package init(decoding bytes: [UInt8]) throws(LogCodingError) {
+  package init(
+    decoding bytes: [UInt8], reading: CapabilitySet = .known
+  ) throws(LogCodingError) {
     entry = try bytes.withUnsafeBufferPointer { bytes throws(LogCodingError) in
-      try LogEntry(decoding: UnsafeRawBufferPointer(bytes))
+      try LogEntry(decoding: UnsafeRawBufferPointer(bytes), reading: reading)
     }
     self.bytes = bytes
     hash = bytes.withUnsafeBytes(EntryHash.init(of:))

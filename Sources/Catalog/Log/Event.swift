@@ -21,6 +21,8 @@ package enum Event: Hashable, Sendable {
   case logTrimmed(TrimMarker)
   /// Has nothing to do with routes: an event of a region's stream, which has no others.
   case region(RegionEvent)
+  /// Changes no routes: something about members, regions or groups' homes.
+  case membership(MembershipEvent)
 }
 
 /// A route of the bootstrap: it reaches from `start` to the start of the next.

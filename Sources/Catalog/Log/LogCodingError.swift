@@ -22,8 +22,10 @@ package struct LogCodingError: Error, Hashable, Sendable {
     case unknownStream(UInt8)
     /// Flags that are not zero.
     case unknownFlags(UInt8)
-    /// The entry asks for capabilities that this reader lacks, as a set of bits.
-    case lacksCapabilities(UInt16)
+    /// The entry needs capabilities that this reader lacks: these.
+    case lacksCapabilities(CapabilitySet)
+    /// The entry says that it needs other capabilities than its events do.
+    case wrongCapabilities(CapabilitySet, needed: CapabilitySet)
     /// A kind of event that this reader does not know: a newer writer made the entry.
     case unknownEventKind(UInt8)
     /// A kind of event that streams of this kind do not have.
@@ -42,12 +44,30 @@ package struct LogCodingError: Error, Hashable, Sendable {
     case textTooLong(byteCount: UInt64)
     case textNotUTF8
     case badRegionName
+    case badMemberName
+    /// A capability's bit past the last, or a name of another form than theirs.
+    case badCapability
+    /// A byte that is to be 0 or 1.
+    case notAFlag(UInt8)
+    /// A region that is there twice in an order of regions.
+    case regionTwice
+    /// Groups that are not in ascending order, one that is there twice, or none.
+    case groupsNotAscending
+    /// A kind of record that a membership does not have.
+    case unknownRecord(UInt8)
+    /// A number that no status of a member or region has.
+    case unknownStatus(UInt8)
+    /// Records or names that are not in ascending order, each once.
+    case recordsNotAscending
+    /// A span that ends before it starts.
+    case emptySpan
+    /// More than ``MembershipEvent/maximumAddressLength`` bytes.
+    case addressTooLong(byteCount: Int)
     /// Regions that are not in ascending order, or one that is there twice.
     case regionsNotAscending
     /// More than ``Region/maximumCount`` regions for a route.
     case tooManyRegions(count: Int)
     case unknownRouteState(UInt8)
-    case badMemberName
     /// A set of groups without any.
     case noGroups
     /// A run of groups that goes past the last id that there can be.
@@ -74,7 +94,9 @@ extension LogCodingError: CustomStringConvertible {
       .countTooLarge, .keyTooLong, .textTooLong, .textNotUTF8, .badRegionName,
       .regionsNotAscending, .tooManyRegions, .unknownRouteState, .entryTooLong,
       .eventOfOtherStream, .wrongStreamCapabilities, .badMemberName, .noGroups,
-      .groupPastTheLast, .unknownOutcome, .unknownRecordKind:
+      .groupPastTheLast, .unknownOutcome, .unknownRecordKind, .wrongCapabilities, .badCapability,
+      .notAFlag, .regionTwice, .groupsNotAscending, .unknownRecord, .unknownStatus,
+      .recordsNotAscending, .emptySpan, .addressTooLong:
       false
     }
   }
@@ -90,8 +112,10 @@ extension LogCodingError.Problem: CustomStringConvertible {
       "format \(format) is unknown here, format \(LogFormat.version) is the newest that is known"
     case .unknownStream(let kind): "streams of kind \(kind) are unknown here"
     case .unknownFlags(let flags): "the flags \(flags) are unknown here"
-    case .lacksCapabilities(let bits):
-      "the entry needs capabilities \(bits) (a set of bits), of which this reader has none"
+    case .lacksCapabilities(let lacking):
+      "the entry needs \(lacking), which this release lacks"
+    case .wrongCapabilities(let found, let needed):
+      "the entry says that it needs the capabilities \(found.bits), its events need \(needed.bits)"
     case .unknownEventKind(let kind): "events of kind \(kind) are unknown here"
     case .eventOfOtherStream(let kind, let stream):
       "a \(stream)'s stream has no events of kind \(kind)"
@@ -106,12 +130,23 @@ extension LogCodingError.Problem: CustomStringConvertible {
     case .textTooLong(let count):
       "a text of \(count) bytes, where at most \(LogEntry.maximumTextByteCount) are allowed"
     case .textNotUTF8: "a text is not UTF-8"
+    case .badMemberName: "a member's name is not of the form that members have"
+    case .badCapability: "a capability's bit or name is none"
+    case .notAFlag(let value): "a byte that is to be 0 or 1 is \(value)"
+    case .regionTwice: "a region is there twice"
+    case .groupsNotAscending: "groups are not in ascending order, each once, or there are none"
+    case .unknownRecord(let kind): "records of kind \(kind) are none of a membership"
+    case .unknownStatus(let status): "no member or region has the status \(status)"
+    case .recordsNotAscending: "records are not in ascending order, each once"
+    case .emptySpan: "a span ends before it starts"
+    case .addressTooLong(let count):
+      "an address of \(count) bytes, where at most \(MembershipEvent.maximumAddressLength) are "
+        + "allowed"
     case .badRegionName: "a region's name is not of the form that regions have"
     case .regionsNotAscending: "regions are not in ascending order, each once"
     case .tooManyRegions(let count):
       "\(count) regions for a route, where at most \(Region.maximumCount) are allowed"
     case .unknownRouteState(let state): "no state of a route has the number \(state)"
-    case .badMemberName: "a member's name is not of the form that members have"
     case .noGroups: "a set of groups has none"
     case .groupPastTheLast: "groups go past the last id that there can be"
     case .unknownRecordKind(let kind): "a region has no records of kind \(kind)"

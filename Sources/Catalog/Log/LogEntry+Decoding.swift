@@ -2,17 +2,28 @@ extension LogEntry {
   /// Reads the one form that ``encoded()`` writes, and refuses every other: bytes that are accepted
   /// are the bytes that the entry encodes to. O(*n*) in their number.
   ///
+  /// `reading` is what the reader can read beyond format 1.
+  ///
   /// - Throws: ``LogCodingError``, which says what is wrong and where. No bytes trap.
-  package init(decoding bytes: UnsafeRawBufferPointer) throws(LogCodingError) {
+  package init(
+    decoding bytes: UnsafeRawBufferPointer, reading: CapabilitySet = .known
+  ) throws(LogCodingError) {
     guard bytes.count <= Self.maximumByteCount else {
       throw LogCodingError(.entryTooLong(byteCount: bytes.count), at: Self.maximumByteCount)
     }
     var reader = ByteReader(bytes)
-    let header = try LogEntryHeader(from: &reader)
+    let header = try LogEntryHeader(from: &reader, reading: reading)
     var events: [Event] = []
     events.reserveCapacity(min(header.eventCount, LogFormat.reservationLimit))
     for _ in 0..<header.eventCount {
       events.append(try reader.event(of: header.stream))
+    }
+    let stream = CapabilitySet(rawValue: header.stream.neededCapabilities)
+    let needed = events.reduce(into: stream) { $0.formUnion($1.neededCapabilities) }
+    guard needed == header.neededCapabilities else {
+      throw LogCodingError(
+        .wrongCapabilities(header.neededCapabilities, needed: needed),
+        at: LogFormat.capabilitiesOffset)
     }
     guard reader.remaining == 0 else {
       throw LogCodingError(.trailingBytes(count: reader.remaining), at: reader.offset)
@@ -37,7 +48,7 @@ extension ByteReader {
     }
     let isOfOther =
       switch stream {
-      case .region: kind > 0 && kind <= LogFormat.EventKind.logTrimmed
+      case .region: kind > 0 && kind <= LogFormat.EventKind.membership.upperBound
       case .catalog: LogFormat.EventKind.ofRegions.contains(kind)
       }
     throw LogCodingError(
@@ -79,6 +90,8 @@ extension ByteReader {
           through: LogPosition(try varint()), hash: try fixedBytes(),
           version: CatalogVersion(try varint()), digest: try fixedBytes(), policy: try text(),
           publicKey: try fixedBytes(), signature: try fixedBytes()))
+    case LogFormat.EventKind.membership:
+      return .membership(try membershipEvent(kind: kind, at: offset - 1))
     default:
       return nil
     }

@@ -14,7 +14,7 @@ extension LogEntry {
     writer.byte(LogFormat.version)
     writer.byte(stream.rawValue)
     writer.byte(0)  // Flags.
-    let needed = stream.neededCapabilities
+    let needed = neededCapabilities.rawValue
     writer.byte(UInt8(truncatingIfNeeded: needed))
     writer.byte(UInt8(truncatingIfNeeded: needed >> 8))
     writer.fixed64(position.rawValue)
@@ -105,6 +105,8 @@ extension ByteWriter {
       append(marker.signature.bytes)
     case .region(let event):
       try regionEvent(event)
+    case .membership(let event):
+      try membershipEvent(event)
     }
   }
 }

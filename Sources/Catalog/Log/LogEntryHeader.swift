@@ -13,17 +13,21 @@ package struct LogEntryHeader: Hashable, Sendable {
   package let actor: String
   package let reason: String
   package let eventCount: Int
+  /// What a reader must be able to read for the events.
+  package let neededCapabilities: CapabilitySet
 
   /// Reads the beginning of an entry's bytes and does not look at the events, which may be damaged
   /// or of kinds that are unknown here. O(1).
   ///
   /// - Throws: ``LogCodingError`` when the bytes do not begin as an entry does.
-  package init(decoding bytes: UnsafeRawBufferPointer) throws(LogCodingError) {
+  package init(
+    decoding bytes: UnsafeRawBufferPointer, reading: CapabilitySet = .known
+  ) throws(LogCodingError) {
     var reader = ByteReader(bytes)
-    try self.init(from: &reader)
+    try self.init(from: &reader, reading: reading)
   }
 
-  init(from reader: inout ByteReader) throws(LogCodingError) {
+  init(from reader: inout ByteReader, reading: CapabilitySet) throws(LogCodingError) {
     guard try reader.byte() == LogFormat.magic.0, try reader.byte() == LogFormat.magic.1,
       try reader.byte() == LogFormat.magic.2
     else { throw LogCodingError(.notAnEntry, at: 0) }
@@ -36,12 +40,19 @@ package struct LogEntryHeader: Hashable, Sendable {
     self.stream = stream
     let flags = try reader.byte()
     guard flags == 0 else { throw LogCodingError(.unknownFlags(flags), at: 5) }
-    let needed = try UInt16(reader.byte()) | UInt16(reader.byte()) << 8
-    let unknown = needed & ~StreamKind.regionStreams
-    guard unknown == 0 else { throw LogCodingError(.lacksCapabilities(unknown), at: 6) }
-    guard needed == stream.neededCapabilities else {
+    neededCapabilities = CapabilitySet(
+      rawValue: try UInt16(reader.byte()) | UInt16(reader.byte()) << 8)
+    let lacking = neededCapabilities.subtracting(reading)
+    guard lacking.isEmpty else {
+      throw LogCodingError(.lacksCapabilities(lacking), at: LogFormat.capabilitiesOffset)
+    }
+    guard
+      neededCapabilities.intersection(.regionStreams).rawValue == stream.neededCapabilities
+    else {
       throw LogCodingError(
-        .wrongStreamCapabilities(needed, needed: stream.neededCapabilities), at: 6)
+        .wrongStreamCapabilities(
+          neededCapabilities.rawValue, needed: stream.neededCapabilities),
+        at: LogFormat.capabilitiesOffset)
     }
     position = LogPosition(try reader.fixed64())
     previous = try reader.fixedBytes()

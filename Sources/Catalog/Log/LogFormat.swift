@@ -6,6 +6,8 @@ package enum LogFormat {
   )
   /// The version that this code writes, and the newest that it reads.
   package static let version: UInt8 = 1
+  /// Where the capabilities that a reader needs stand.
+  static let capabilitiesOffset = 6
   /// How many bytes come before the actor, at fixed offsets.
   static let fixedByteCount = 112
   /// The fewest bytes that an event takes: its kind and a number.

@@ -57,7 +57,7 @@ extension Event {
     case .routesBootstrapped, .routeSplit, .routesMerged, .routeMoved, .routeStateChanged,
       .allowedRegionsChanged:
       true
-    case .catalogCommitted, .logTrimmed, .region:
+    case .catalogCommitted, .logTrimmed, .region, .membership:
       false
     }
   }

@@ -38,7 +38,7 @@ extension RouteDelta {
       case .routeMoved(let route, _, _, _), .routeStateChanged(let route, _, _, _),
         .allowedRegionsChanged(let route, _, _):
         touched.insert(route)
-      case .catalogCommitted, .logTrimmed, .region:
+      case .catalogCommitted, .logTrimmed, .region, .membership:
         break
       }
     }

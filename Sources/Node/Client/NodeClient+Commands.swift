@@ -108,6 +108,10 @@ extension NodeClient {
         }
         response = try await commands.setAllowedRegions(
           try Self.fitting(request), metadata: metadata, options: options)
+      case .membership(let change):
+        let request = Cadastre_V1_MembershipChangeRequest(header, change)
+        response = try await members.change(
+          try Self.fitting(request), metadata: metadata, options: options)
       }
       return try response.value()
     }

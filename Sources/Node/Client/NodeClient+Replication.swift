@@ -21,8 +21,25 @@ package struct FollowProgress: Hashable, Sendable {
 package enum CheckpointPart: Sendable {
   /// The row of the root: always first.
   case root([UInt8])
+  /// The records of the members and regions, where there are any: before the nodes.
+  case members([UInt8])
   /// Ascending by id.
   case nodes([CheckpointStore.Node])
+}
+
+/// A state that came from a node, yet to be proven.
+package struct FetchedState: Sendable {
+  package var header: StateMachines.StateHeader
+  package var routes: [Route]
+  /// The records of its members and regions.
+  package var members: [UInt8]
+
+  /// The state.
+  ///
+  /// - Throws: ``EvolveError`` unless its parts fit its header.
+  package func state() throws(EvolveError) -> CatalogState {
+    try CatalogState(restoring: header, routes: routes, membership: members)
+  }
 }
 
 extension NodeClient {
@@ -42,8 +59,18 @@ extension NodeClient {
     try await streaming(address) {
       try await replication.fetchCheckpoint(request, options: options(nil)) { response in
         var count: UInt64 = 0
+        var members: [UInt8] = []
         for try await message in response.messages {
+          if case .members(let part) = message.kind {
+            members += part
+            continue
+          }
+          if !members.isEmpty {
+            try await body(.members(members))
+            members = []
+          }
           switch message.kind {
+          case .members: break
           case .start(let start):
             let found = try fixed("catalog_id", start.catalogID, as: CatalogID.self)
             guard found == catalog else {
@@ -73,12 +100,12 @@ extension NodeClient {
   /// The node's whole state, at one position. It must be of `catalog`; nil takes any. `progress` is
   /// told how many routes have come.
   ///
-  /// A state that breaks off is an error too. Whether its routes fit its digest is for
-  /// `CatalogState(restoring:routes:)` to say.
+  /// A state that breaks off is an error too. Whether its parts fit its digest is for
+  /// ``FetchedState/state()`` to say.
   package func fetchState(
     of catalog: CatalogID?, deadline: Duration? = nil,
     progress: @escaping @Sendable (_ routes: Int) -> Void = { _ in }
-  ) async throws(NodeError) -> (header: StateMachines.StateHeader, routes: [Route]) {
+  ) async throws(NodeError) -> FetchedState {
     var request = Wire.FetchStateRequest()
     if let catalog { request.catalogID = Data(catalog.bytes) }
     let message = request
@@ -86,6 +113,7 @@ extension NodeClient {
       try await replication.fetchState(message, options: options(deadline)) { response in
         var header: StateMachines.StateHeader?
         var routes: [Route] = []
+        var members: [UInt8] = []
         for try await message in response.messages {
           switch message.kind {
           case .header(let message):
@@ -93,12 +121,14 @@ extension NodeClient {
           case .chunk(let chunk):
             for route in chunk.routes { routes.append(try route.value()) }
             progress(routes.count)
+          case .members(let part):
+            members += part
           case .end(let end):
             guard let header, end.routeCount == UInt64(routes.count) else {
               throw MalformedMessage(
                 "the state has \(routes.count) routes, its end speaks of \(end.routeCount)")
             }
-            return (header, routes)
+            return FetchedState(header: header, routes: routes, members: members)
           case nil:
             break
           }

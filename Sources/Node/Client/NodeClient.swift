@@ -22,6 +22,7 @@ package final class NodeClient: Sendable {
   let audits: Cadastre_V1_Audit.Client<Transport>
   let timestamps: Cadastre_V1_Timestamps.Client<Transport>
   let transactions: Cadastre_V1_Transactions.Client<Transport>
+  let members: Cadastre_V1_Members.Client<Transport>
   let health: Grpc_Health_V1_Health.Client<Transport>
 
   /// Makes a client that connects once ``run()`` runs.
@@ -55,6 +56,7 @@ package final class NodeClient: Sendable {
     audits = .init(wrapping: client)
     timestamps = .init(wrapping: client)
     transactions = .init(wrapping: client)
+    members = .init(wrapping: client)
     health = .init(wrapping: client)
   }
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Catalog
+import StateMachines
 
 // How words of the command line become values. A word that is none gets the whole reason, as
 // `ValidationError`: the parser's own "invalid value" would not say what is allowed.
@@ -142,4 +143,33 @@ func parseAddresses(_ text: String) throws -> [NodeAddress] {
   try text.split(separator: ",", omittingEmptySubsequences: false).map {
     try parseAddress(String($0))
   }
+}
+/// Reads a member's name, or a policy's.
+@Sendable
+func parseMember(_ text: String) throws -> MemberName {
+  do {
+    return try MemberName(text)
+  } catch {
+    throw ValidationError("\(error)")
+  }
+}
+
+/// Reads the name of a capability that this release knows.
+@Sendable
+func parseCapability(_ text: String) throws -> Capability {
+  guard let capability = Capability(name: text) else {
+    throw ValidationError(
+      "this release knows \(Capability.all.map(\.name).joined(separator: ", ")), not \(text)")
+  }
+  return capability
+}
+
+/// Reads a region and its epoch, as `eu-west/2`.
+@Sendable
+func parseOrigin(_ text: String) throws -> RegionOrigin {
+  let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+  guard parts.count == 2, let region = try? Region(parts[0]), let epoch = UInt64(parts[1]) else {
+    throw ValidationError("give a region and its epoch, as eu-west/2")
+  }
+  return RegionOrigin(region: region, epoch: epoch)
 }

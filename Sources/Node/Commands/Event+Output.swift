@@ -49,6 +49,8 @@ extension Event {
         ("signature", .string(marker.signature.description)),
       ]
     case .region(let event): return event.json
+    case .membership(let event):
+      fields = event.fields
     }
     return .object(fields)
   }
@@ -75,6 +77,7 @@ extension Event {
       "entries through \(marker.through) (version \(marker.version)) were removed, by policy "
         + quoted(Key(unchecked: Array(marker.policy.utf8)))
     case .region(let event): event.text
+    case .membership(let event): event.text
     }
   }
 
@@ -90,6 +93,7 @@ extension Event {
     case .catalogCommitted: "commitment"
     case .logTrimmed: "trim"
     case .region(let event): event.kindText
+    case .membership: "members"
     }
   }
 }

@@ -124,13 +124,20 @@ struct WriteOptions: ParsableArguments {
     transform: parseVersion)
   var expectedVersion: CatalogVersion?
 
+  @Option(
+    help: ArgumentHelp(
+      "In whose name: a region and its epoch, as eu-west/2.",
+      discussion: "Refused when the region was lost since that epoch.", valueName: "region/epoch"),
+    transform: parseOrigin)
+  var origin: RegionOrigin?
+
   @OptionGroup var author: AuthorOptions
 
   /// The command that makes `change`.
   func command(_ change: RouteChange) throws -> Command {
     Command(
-      id: commandID ?? .random(), expectedVersion: expectedVersion, actor: author.actorOrUser,
-      reason: author.reason, change: change)
+      id: commandID ?? .random(), expectedVersion: expectedVersion, origin: origin,
+      actor: author.actorOrUser, reason: author.reason, change: change)
   }
 }
 

@@ -122,6 +122,21 @@ struct ServeCommand: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
+      "Take part as this member, of the region that --region names.",
+      discussion: "Joins by itself once cap_members_v1 is enabled, and judges other regions.",
+      valueName: "name"),
+    transform: parseMember)
+  var member: MemberName?
+
+  @Option(
+    help: ArgumentHelp(
+      "A region is silent when no member of it answers for so long. Default: 10s.",
+      valueName: "duration"),
+    transform: parseDuration)
+  var membershipTimeout: Duration?
+
+  @Option(
+    help: ArgumentHelp(
       "Log from this level: trace, debug, info, notice, warning, error, critical.",
       valueName: "level"),
     transform: parseLogLevel)
@@ -138,6 +153,9 @@ struct ServeCommand: AsyncParsableCommand {
       throw ValidationError("--relay names the learners of a region: give it with --follow")
     }
     if let problem = clocks.options.problem { throw ValidationError(problem) }
+    if member != nil, region == nil {
+      throw ValidationError("a member is in a region: give --region with --member")
+    }
     if !(2...1_000_000).contains(history) {
       throw ValidationError("--history must be from 2 to 1,000,000")
     }
@@ -158,6 +176,11 @@ struct ServeCommand: AsyncParsableCommand {
     configuration.allowInsecureBind = allowInsecureBind
     configuration.region = region
     configuration.advertisedAddress = advertise
+    if let member, let region {
+      var options = MemberOptions(name: member, region: region)
+      if let membershipTimeout { options.timeout = membershipTimeout }
+      configuration.member = options
+    }
     configuration.addressFile = addressFile
     configuration.store.historyCapacity = history
     configuration.store.promotesMirror = promote

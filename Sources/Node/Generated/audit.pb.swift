@@ -46,6 +46,9 @@ package nonisolated enum Cadastre_V1_EventKind: SwiftProtobuf.Enum, Swift.CaseIt
   case groupsArrived // = 13
   case transactionBegun // = 14
   case transactionDecided // = 15
+
+  /// Of members, regions and homes.
+  case members // = 16
   case UNRECOGNIZED(Int)
 
   package init() {
@@ -70,6 +73,7 @@ package nonisolated enum Cadastre_V1_EventKind: SwiftProtobuf.Enum, Swift.CaseIt
     case 13: self = .groupsArrived
     case 14: self = .transactionBegun
     case 15: self = .transactionDecided
+    case 16: self = .members
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -92,6 +96,7 @@ package nonisolated enum Cadastre_V1_EventKind: SwiftProtobuf.Enum, Swift.CaseIt
     case .groupsArrived: return 13
     case .transactionBegun: return 14
     case .transactionDecided: return 15
+    case .members: return 16
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -114,6 +119,7 @@ package nonisolated enum Cadastre_V1_EventKind: SwiftProtobuf.Enum, Swift.CaseIt
     .groupsArrived,
     .transactionBegun,
     .transactionDecided,
+    .members,
   ]
 
 }
@@ -1011,7 +1017,7 @@ package nonisolated struct Cadastre_V1_GetAuditExtentResponse: Sendable {
 fileprivate nonisolated let _protobuf_package = "cadastre.v1"
 
 nonisolated extension Cadastre_V1_EventKind: SwiftProtobuf._ProtoNameProviding {
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0EVENT_KIND_UNSPECIFIED\0\u{1}EVENT_KIND_BOOTSTRAP\0\u{1}EVENT_KIND_SPLIT\0\u{1}EVENT_KIND_MERGE\0\u{1}EVENT_KIND_MOVE\0\u{1}EVENT_KIND_STATE\0\u{1}EVENT_KIND_REGIONS\0\u{1}EVENT_KIND_COMMITMENT\0\u{1}EVENT_KIND_TRIM\0\u{1}EVENT_KIND_GROUPS_LED\0\u{1}EVENT_KIND_CEILINGS_RAISED\0\u{1}EVENT_KIND_GROUPS_RETIRED\0\u{1}EVENT_KIND_GROUPS_DEPARTED\0\u{1}EVENT_KIND_GROUPS_ARRIVED\0\u{1}EVENT_KIND_TRANSACTION_BEGUN\0\u{1}EVENT_KIND_TRANSACTION_DECIDED\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0EVENT_KIND_UNSPECIFIED\0\u{1}EVENT_KIND_BOOTSTRAP\0\u{1}EVENT_KIND_SPLIT\0\u{1}EVENT_KIND_MERGE\0\u{1}EVENT_KIND_MOVE\0\u{1}EVENT_KIND_STATE\0\u{1}EVENT_KIND_REGIONS\0\u{1}EVENT_KIND_COMMITMENT\0\u{1}EVENT_KIND_TRIM\0\u{1}EVENT_KIND_GROUPS_LED\0\u{1}EVENT_KIND_CEILINGS_RAISED\0\u{1}EVENT_KIND_GROUPS_RETIRED\0\u{1}EVENT_KIND_GROUPS_DEPARTED\0\u{1}EVENT_KIND_GROUPS_ARRIVED\0\u{1}EVENT_KIND_TRANSACTION_BEGUN\0\u{1}EVENT_KIND_TRANSACTION_DECIDED\0\u{1}EVENT_KIND_MEMBERS\0")
 }
 
 nonisolated extension Cadastre_V1_AsOf: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {

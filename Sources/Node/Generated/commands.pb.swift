@@ -100,6 +100,12 @@ package nonisolated struct Cadastre_V1_CommandHeader: Sendable {
   /// Why, at most 1,024 bytes. Kept in the log.
   package var reason: String = String()
 
+  /// The region in whose name it is asked for; empty: in none. Refused with ABORTED and code
+  /// "region_fenced" unless the region is up and has this epoch.
+  package var originRegion: String = String()
+
+  package var originEpoch: UInt64 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -398,7 +404,7 @@ nonisolated extension Cadastre_V1_CommandOutcome: SwiftProtobuf._ProtoNameProvid
 
 nonisolated extension Cadastre_V1_CommandHeader: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".CommandHeader"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}command_id\0\u{3}expected_version\0\u{1}actor\0\u{1}reason\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}command_id\0\u{3}expected_version\0\u{1}actor\0\u{1}reason\0\u{3}origin_region\0\u{3}origin_epoch\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -410,6 +416,8 @@ nonisolated extension Cadastre_V1_CommandHeader: SwiftProtobuf.Message, SwiftPro
       case 2: try { try decoder.decodeSingularUInt64Field(value: &self._expectedVersion) }()
       case 3: try { try decoder.decodeSingularStringField(value: &self.actor) }()
       case 4: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.originRegion) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.originEpoch) }()
       default: break
       }
     }
@@ -432,6 +440,12 @@ nonisolated extension Cadastre_V1_CommandHeader: SwiftProtobuf.Message, SwiftPro
     if !self.reason.isEmpty {
       try visitor.visitSingularStringField(value: self.reason, fieldNumber: 4)
     }
+    if !self.originRegion.isEmpty {
+      try visitor.visitSingularStringField(value: self.originRegion, fieldNumber: 5)
+    }
+    if self.originEpoch != 0 {
+      try visitor.visitSingularUInt64Field(value: self.originEpoch, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -440,6 +454,8 @@ nonisolated extension Cadastre_V1_CommandHeader: SwiftProtobuf.Message, SwiftPro
     if lhs._expectedVersion != rhs._expectedVersion {return false}
     if lhs.actor != rhs.actor {return false}
     if lhs.reason != rhs.reason {return false}
+    if lhs.originRegion != rhs.originRegion {return false}
+    if lhs.originEpoch != rhs.originEpoch {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -121,6 +121,15 @@ package nonisolated struct Cadastre_V1_FetchCheckpointResponse: Sendable {
     set {kind = .end(newValue)}
   }
 
+  /// A part of the records of the members and regions, before the nodes; in order.
+  package var members: Data {
+    get {
+      if case .members(let v)? = kind {return v}
+      return Data()
+    }
+    set {kind = .members(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Kind: Equatable, Sendable {
@@ -129,6 +138,8 @@ package nonisolated struct Cadastre_V1_FetchCheckpointResponse: Sendable {
     case nodes(Cadastre_V1_CheckpointNodes)
     /// Always last: without it nodes are missing.
     case end(Cadastre_V1_CheckpointEnd)
+    /// A part of the records of the members and regions, before the nodes; in order.
+    case members(Data)
 
   }
 
@@ -236,6 +247,15 @@ package nonisolated struct Cadastre_V1_FetchStateResponse: Sendable {
     set {kind = .end(newValue)}
   }
 
+  /// A part of the records of the members and regions, after the routes; in order.
+  package var members: Data {
+    get {
+      if case .members(let v)? = kind {return v}
+      return Data()
+    }
+    set {kind = .members(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Kind: Equatable, Sendable {
@@ -244,6 +264,8 @@ package nonisolated struct Cadastre_V1_FetchStateResponse: Sendable {
     case chunk(Cadastre_V1_StateChunk)
     /// Always last: without it the state is not whole.
     case end(Cadastre_V1_StateEnd)
+    /// A part of the records of the members and regions, after the routes; in order.
+    case members(Data)
 
   }
 
@@ -271,6 +293,9 @@ package nonisolated struct Cadastre_V1_StateHeader: Sendable {
   package var nextRouteID: UInt64 = 0
 
   package var digest: Data = Data()
+
+  /// The part of the digest that members and regions have: 32 bytes; empty when there are none.
+  package var membersDigest: Data = Data()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -618,7 +643,7 @@ nonisolated extension Cadastre_V1_FetchCheckpointRequest: SwiftProtobuf.Message,
 
 nonisolated extension Cadastre_V1_FetchCheckpointResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".FetchCheckpointResponse"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}start\0\u{1}nodes\0\u{1}end\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}start\0\u{1}nodes\0\u{1}end\0\u{1}members\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -665,6 +690,14 @@ nonisolated extension Cadastre_V1_FetchCheckpointResponse: SwiftProtobuf.Message
           self.kind = .end(v)
         }
       }()
+      case 4: try {
+        var v: Data?
+        try decoder.decodeSingularBytesField(value: &v)
+        if let v = v {
+          if self.kind != nil {try decoder.handleConflictingOneOf()}
+          self.kind = .members(v)
+        }
+      }()
       default: break
       }
     }
@@ -687,6 +720,10 @@ nonisolated extension Cadastre_V1_FetchCheckpointResponse: SwiftProtobuf.Message
     case .end?: try {
       guard case .end(let v)? = self.kind else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    }()
+    case .members?: try {
+      guard case .members(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularBytesField(value: v, fieldNumber: 4)
     }()
     case nil: break
     }
@@ -862,7 +899,7 @@ nonisolated extension Cadastre_V1_FetchStateRequest: SwiftProtobuf.Message, Swif
 
 nonisolated extension Cadastre_V1_FetchStateResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".FetchStateResponse"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}header\0\u{1}chunk\0\u{1}end\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}header\0\u{1}chunk\0\u{1}end\0\u{1}members\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -909,6 +946,14 @@ nonisolated extension Cadastre_V1_FetchStateResponse: SwiftProtobuf.Message, Swi
           self.kind = .end(v)
         }
       }()
+      case 4: try {
+        var v: Data?
+        try decoder.decodeSingularBytesField(value: &v)
+        if let v = v {
+          if self.kind != nil {try decoder.handleConflictingOneOf()}
+          self.kind = .members(v)
+        }
+      }()
       default: break
       }
     }
@@ -932,6 +977,10 @@ nonisolated extension Cadastre_V1_FetchStateResponse: SwiftProtobuf.Message, Swi
       guard case .end(let v)? = self.kind else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
     }()
+    case .members?: try {
+      guard case .members(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularBytesField(value: v, fieldNumber: 4)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -946,7 +995,7 @@ nonisolated extension Cadastre_V1_FetchStateResponse: SwiftProtobuf.Message, Swi
 
 nonisolated extension Cadastre_V1_StateHeader: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".StateHeader"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}catalog_id\0\u{1}position\0\u{1}hash\0\u{1}time\0\u{1}version\0\u{3}next_route_id\0\u{1}digest\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}catalog_id\0\u{1}position\0\u{1}hash\0\u{1}time\0\u{1}version\0\u{3}next_route_id\0\u{1}digest\0\u{3}members_digest\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -961,6 +1010,7 @@ nonisolated extension Cadastre_V1_StateHeader: SwiftProtobuf.Message, SwiftProto
       case 5: try { try decoder.decodeSingularUInt64Field(value: &self.version) }()
       case 6: try { try decoder.decodeSingularUInt64Field(value: &self.nextRouteID) }()
       case 7: try { try decoder.decodeSingularBytesField(value: &self.digest) }()
+      case 8: try { try decoder.decodeSingularBytesField(value: &self.membersDigest) }()
       default: break
       }
     }
@@ -988,6 +1038,9 @@ nonisolated extension Cadastre_V1_StateHeader: SwiftProtobuf.Message, SwiftProto
     if !self.digest.isEmpty {
       try visitor.visitSingularBytesField(value: self.digest, fieldNumber: 7)
     }
+    if !self.membersDigest.isEmpty {
+      try visitor.visitSingularBytesField(value: self.membersDigest, fieldNumber: 8)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -999,6 +1052,7 @@ nonisolated extension Cadastre_V1_StateHeader: SwiftProtobuf.Message, SwiftProto
     if lhs.version != rhs.version {return false}
     if lhs.nextRouteID != rhs.nextRouteID {return false}
     if lhs.digest != rhs.digest {return false}
+    if lhs.membersDigest != rhs.membersDigest {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -24,10 +24,10 @@ struct CheckpointFetch: Sendable {
     {
       logger.notice(
         "the leader has no checkpoint: fetching its state", metadata: ["reason": "\(error)"])
-      let (header, routes) = try await leader.fetchState(
+      let fetched = try await leader.fetchState(
         of: catalog, silenceLimit: options.silenceLimit)
       do {
-        return try CatalogState(restoring: header, routes: routes)
+        return try fetched.state()
       } catch {
         throw NodeError(.dataLoss, "the leader's state contradicts itself: \(error)")
       }
@@ -56,6 +56,7 @@ struct CheckpointFetch: Sendable {
         try await NIOThreadPool.singleton.runIfActive {
           switch part {
           case .root(let row): try intake.begin(row)
+          case .members(let bytes): try intake.add(members: bytes)
           case .nodes(let nodes): try intake.add(nodes)
           }
         }

@@ -137,6 +137,7 @@ extension Command {
       metadata["group_id"] = "\(group)"
     case .setState(let routes, _), .setAllowedRegions(let routes, _):
       if routes.count == 1 { metadata["route_id"] = "\(routes[0])" }
+    case .membership: break
     }
     return metadata
   }
@@ -152,6 +153,7 @@ extension RouteChange {
     case .setState: "set state"
     case .setAllowedRegions: "set allowed regions"
     case .arrange: "arrange"
+    case .membership: "change of members"
     }
   }
 }

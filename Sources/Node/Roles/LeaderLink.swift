@@ -86,7 +86,7 @@ extension LeaderLink {
   /// the connection with it, when nothing comes for `silenceLimit`.
   package func fetchState(
     of catalog: CatalogID, silenceLimit: Duration
-  ) async throws -> (header: StateMachines.StateHeader, routes: [Route]) {
+  ) async throws -> FetchedState {
     let (client, address) = (client, address)
     return try await whileHeard(every: silenceLimit) { heard in
       try await client.fetchState(of: catalog) { _ in heard() }

@@ -43,6 +43,8 @@ package struct NodeConfiguration: Sendable {
   package var retention: RetentionPolicy?
   /// How often it is looked whether there is something to trim.
   package var retentionInterval: Duration = .seconds(600)
+  /// As which member the node takes part; nil: as none.
+  package var member: MemberOptions?
   /// How long calls may take to end when the node shuts down.
   package var gracePeriod: Duration = .seconds(10)
   /// Told the address that is listened on, once it is.

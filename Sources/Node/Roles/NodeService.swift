@@ -178,11 +178,16 @@ package final class NodeService: Service {
       try? await NIOThreadPool.singleton.runIfActive { core.store.close() }
       throw error
     }
+    let commands =
+      configuration.member.map { member -> any CommandSink in
+        OriginSink(core: core, region: member.region, sink: commands)
+      } ?? commands
     let server = NodeServer(
       listen: configuration.listen,
       services: [
         TimestampsService(regions), TransactionsService(regions),
         ReadsService(core), CommandsService(commands), WatchService(core),
+        MembersService(core, commands: commands),
         ReplicationService(core), AuditService(core),
         HealthService(core, services: Self.serviceNames),
         ReflectionService(), OldReflectionService(),
@@ -196,7 +201,7 @@ package final class NodeService: Service {
     let store = core.store
     let result: Result<Void, any Error>
     do {
-      if !isStopping { try await run(server, core, regions, follow) }
+      if !isStopping { try await run(server, core, commands, regions, follow) }
       result = .success(())
     } catch {
       result = .failure(error)
@@ -235,12 +240,12 @@ package final class NodeService: Service {
     [
       Cadastre_V1_CatalogReads.descriptor, Cadastre_V1_CatalogCommands.descriptor,
       Cadastre_V1_CatalogWatch.descriptor, Cadastre_V1_Replication.descriptor,
-      Cadastre_V1_Audit.descriptor, Cadastre_V1_Timestamps.descriptor,
-      Cadastre_V1_Transactions.descriptor,
+      Cadastre_V1_Audit.descriptor, Cadastre_V1_Members.descriptor,
+      Cadastre_V1_Timestamps.descriptor, Cadastre_V1_Transactions.descriptor,
     ].map(\.fullyQualifiedService))
 
   private func run(
-    _ server: NodeServer, _ core: NodeCore, _ regions: RegionNode,
+    _ server: NodeServer, _ core: NodeCore, _ commands: any CommandSink, _ regions: RegionNode,
     _ follow: @escaping @Sendable () async -> Void
   ) async throws {
     let (configuration, logger) = (configuration, logger)
@@ -252,6 +257,15 @@ package final class NodeService: Service {
           { try await core.keepTime() },
           { await follow() },
           { try await regions.run() },
+          {
+            guard let member = configuration.member, let address = await server.address else {
+              return
+            }
+            try await MemberAgent(
+              core: core, sink: commands, options: member,
+              address: configuration.advertisedAddress ?? address
+            ).run()
+          },
           {
             guard let policy = configuration.retention else { return }
             try await RetentionSchedule(

@@ -11,7 +11,7 @@ final class ReplicaIntake: Sendable {
 
   init(core: NodeCore) {
     self.core = core
-    session = Mutex(LearnerSession(catalog: core.store.catalog))
+    session = Mutex(LearnerSession(catalog: core.store.catalog, reading: core.store.reading))
   }
 
   /// - Throws: What ended the following; see ``Replica/remedy(for:)``.
@@ -30,7 +30,15 @@ final class ReplicaIntake: Sendable {
     }
     try await store(step.store)
     if let leader = step.thenHeard { heard(leader) }
-    if let failure = step.thenFail { throw failure }
+    if let failure = step.thenFail { throw named(failure) }
+  }
+
+  /// A failure, with the names of the capabilities that the next entry needs and this node lacks.
+  private func named(_ failure: FollowFailure) -> FollowFailure {
+    guard case .undecodable(let error) = failure, error.needsNewerReader else { return failure }
+    let state = core.store.current
+    return .store(
+      StoreError(error, at: state.appliedThrough.next, names: state.membership.capabilities))
   }
 
   private func store(_ entries: [EncodedEntry]) async throws(FollowFailure) {

@@ -69,7 +69,8 @@ package struct CommandsService: Cadastre_V1_CatalogCommands.ServiceProtocol {
     try await submit(request)
   }
 
-  private func submit(
+  /// Has what a request asks for carried out.
+  func submit(
     _ request: ServerRequest<some WireCommand>
   ) async throws -> ServerResponse<Wire.CommandResponse> {
     let receipt = try await sink.submit(

@@ -44,6 +44,10 @@ package struct ReplicationService: Cadastre_V1_Replication.SimpleServiceProtocol
           $0.start.catalogID = Data(store.catalog.bytes)
           $0.start.root = Data(root.bytes)
         })
+      let members = try checkpoints.members(of: root)
+      for part in Self.parts(members, of: core.limits.messageByteCount) {
+        try await response.write(.with { $0.members = part })
+      }
       let hidden = try checkpoints.hiddenNodes(from: root)
       var last = root.version.rawValue == request.version ? request.afterNode : 0
       var count: UInt64 = 0
@@ -85,6 +89,9 @@ package struct ReplicationService: Cadastre_V1_Replication.SimpleServiceProtocol
       for routes in RouteChunks(of: state.routes, byteCount: core.limits.messageByteCount) {
         try await response.write(.with { $0.chunk.routes = routes })
         if core.changes.isClosed { throw Self.shuttingDown }
+      }
+      for part in Self.parts(state.membership.bytes, of: core.limits.messageByteCount) {
+        try await response.write(.with { $0.members = part })
       }
       try await response.write(.with { $0.end.routeCount = UInt64(state.routes.count) })
     }
@@ -142,6 +149,13 @@ package struct ReplicationService: Cadastre_V1_Replication.SimpleServiceProtocol
         .failedPrecondition, reason: "wrong_catalog",
         "this node holds catalog \(state.catalog), not \(asked)",
         remedy: "follow a node of catalog \(asked), or start with an empty folder")
+    }
+  }
+
+  /// Bytes in parts of at most `limit`.
+  private static func parts(_ bytes: [UInt8], of limit: Int) -> [Data] {
+    stride(from: 0, to: bytes.count, by: limit).map {
+      Data(bytes[$0..<min($0 + limit, bytes.count)])
     }
   }
 

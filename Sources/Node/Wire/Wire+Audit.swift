@@ -98,6 +98,7 @@ extension Cadastre_V1_EventKind {
       case .groupsArrived: .groupsArrived
       case .transactionBegun: .transactionBegun
       case .transactionDecided: .transactionDecided
+      case .members: .members
       }
   }
 
@@ -119,6 +120,7 @@ extension Cadastre_V1_EventKind {
     case .groupsArrived: .groupsArrived
     case .transactionBegun: .transactionBegun
     case .transactionDecided: .transactionDecided
+    case .members: .members
     case .unspecified, .UNRECOGNIZED:
       throw MalformedMessage("kinds: \(rawValue) is no kind of event")
     }

@@ -18,6 +18,11 @@ extension WireCommand {
     Command(
       id: try fixed("header.command_id", header.commandID),
       expectedVersion: header.hasExpectedVersion ? CatalogVersion(header.expectedVersion) : nil,
+      origin: header.originRegion.isEmpty
+        ? nil
+        : RegionOrigin(
+          region: try region("header.origin_region", header.originRegion),
+          epoch: header.originEpoch),
       actor: header.actor, reason: header.reason, change: try change())
   }
 }
@@ -27,6 +32,10 @@ extension Cadastre_V1_CommandHeader {
     self.init()
     commandID = Data(command.id.bytes)
     if let version = command.expectedVersion { expectedVersion = version.rawValue }
+    if let origin = command.origin {
+      originRegion = origin.region.name
+      originEpoch = origin.epoch
+    }
     actor = command.actor
     reason = command.reason
   }

@@ -21,6 +21,8 @@ extension NodeError {
         detail.truncated = count > between.count
       case .differentGroups(let left, let right), .differentRegions(let left, let right):
         detail.newerRoutes = [left, right].map(Wire.Route.init)
+      case .membership(let refusal):
+        detail.newerRoutes = refusal.routes.map(Wire.Route.init)
       case .routeNotActive(let route):
         detail.newerRoutes = [Wire.Route(route)]
       case .notBootstrapped, .alreadyBootstrapped, .firstRouteNotAtLeastKey,
@@ -45,6 +47,8 @@ extension Refusal {
       .notFound
     case .staleVersion:
       .aborted
+    case .membership(let refusal):
+      refusal.isStale ? .aborted : .failedPrecondition
     case .routeIDsExhausted:
       .resourceExhausted
     case .notBootstrapped, .alreadyBootstrapped, .clockWrong, .versionInFuture, .routeNotActive,

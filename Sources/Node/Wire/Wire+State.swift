@@ -12,6 +12,7 @@ extension Cadastre_V1_StateHeader {
     version = header.version.rawValue
     nextRouteID = header.nextRouteID.rawValue
     digest = Data(header.digest.bytes)
+    if header.membership != .zero { membersDigest = Data(header.membership.bytes) }
   }
 
   /// - Throws: ``MalformedMessage`` when an id, a hash or a digest has the wrong length.
@@ -20,6 +21,7 @@ extension Cadastre_V1_StateHeader {
       catalog: try fixed("catalog_id", catalogID), position: LogPosition(position),
       hash: try fixed("hash", hash), time: HybridTimestamp(time),
       version: CatalogVersion(version), nextRouteID: RouteID(nextRouteID),
-      digest: try fixed("digest", digest))
+      digest: try fixed("digest", digest),
+      membership: membersDigest.isEmpty ? .zero : try fixed("members_digest", membersDigest))
   }
 }

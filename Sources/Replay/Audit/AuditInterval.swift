@@ -231,7 +231,7 @@ extension AuditReader {
       try reading { () throws(StoreError) in
         try log.scan(from: done.next, maxCount: count, maxBytes: 4 << 20) {
           (position, bytes) throws(StoreError) in
-          let decoded = try DecodedEntry(bytes, at: position)
+          let decoded = try DecodedEntry(bytes, at: position, reading: log.reading)
           guard decoded.entry.previous == end else {
             throw .damaged(position, .brokenChain)
           }

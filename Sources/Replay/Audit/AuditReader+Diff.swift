@@ -40,7 +40,8 @@ extension AuditReader {
         let start = next
         try log.scan(from: start, maxCount: count, maxBytes: 4 << 20) {
           (position, bytes) throws(StoreError) in
-          ids.formUnion(touchedBy: try DecodedEntry(bytes, at: position).entry)
+          ids.formUnion(
+            touchedBy: try DecodedEntry(bytes, at: position, reading: log.reading).entry)
           next = position.next
         }
         guard next > start else { throw .gap(expected: start, found: start.next) }

@@ -17,6 +17,7 @@ package enum EventKind: String, CaseIterable, Hashable, Sendable {
   case groupsArrived = "groups-arrived"
   case transactionBegun = "transaction-begun"
   case transactionDecided = "transaction-decided"
+  case members
 
   package init(_ event: Event) {
     switch event {
@@ -28,6 +29,7 @@ package enum EventKind: String, CaseIterable, Hashable, Sendable {
     case .allowedRegionsChanged: self = .regions
     case .catalogCommitted: self = .commitment
     case .logTrimmed: self = .trim
+    case .membership: self = .members
     case .region(let event): self.init(event)
     }
   }

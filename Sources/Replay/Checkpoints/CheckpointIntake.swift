@@ -59,6 +59,7 @@ package final class CheckpointIntake: Sendable {
     guard try progress()?.root != root else { return }
     try store.environment.write { transaction throws(StoreError) in
       try transaction.removeAll(from: store.tables.nodes)
+      try store.removeUnusedMembers(in: transaction)
       try row.withRawBytes { (bytes) throws(StoreError) in
         try transaction.put(bytes, for: Self.rootKey, in: store.tables.meta)
       }
@@ -87,6 +88,14 @@ package final class CheckpointIntake: Sendable {
     }
   }
 
+  /// Stores the records of the membership of the checkpoint. Durable on return.
+  package func add(members bytes: [UInt8]) throws(StoreError) {
+    guard let root = try progress()?.root else { throw .noCheckpoint(.zero) }
+    try store.environment.write { transaction throws(StoreError) in
+      try store.put(members: bytes, digest: root.header.membership, in: transaction)
+    }
+  }
+
   /// The state of the checkpoint, once all its nodes are there: each is the one that the root vouches
   /// for, and the routes have the digest of the state. What is not so is removed, all of it. O(*n*).
   ///
@@ -95,6 +104,7 @@ package final class CheckpointIntake: Sendable {
     guard let root = try progress()?.root else { throw .noCheckpoint(.zero) }
     do throws(StoreError) {
       try store.show(root)
+      try store.proveMembers(of: root)
       return try store.load(root).rebuilt()
     } catch {
       if case .checkpointDamaged = error { try forget() }
@@ -107,6 +117,7 @@ package final class CheckpointIntake: Sendable {
     try store.environment.write { transaction throws(StoreError) in
       try transaction.removeAll(from: store.tables.nodes)
       try transaction.removeAll(from: store.tables.roots)
+      try store.removeUnusedMembers(in: transaction)
       try transaction.remove(Self.rootKey, from: store.tables.meta)
     }
   }
@@ -135,7 +146,8 @@ extension CatalogState {
   /// with each other and with the digest is not taken for true. O(*n*).
   fileprivate func rebuilt() throws(StoreError) -> CatalogState {
     do {
-      return try CatalogState(restoring: header, routes: routes.routes(overlapping: .all))
+      return try CatalogState(
+        restoring: header, routes: routes.routes(overlapping: .all), membership: membership.bytes)
     } catch {
       throw .checkpointDamaged(version, "\(error)")
     }

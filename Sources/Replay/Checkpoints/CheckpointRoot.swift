@@ -18,7 +18,7 @@ package struct CheckpointRoot: Hashable, Sendable {
 
   package static let treeCount = 3
   private static let treeByteCount = 8 + EntryHash.byteCount + 8 + 8
-  /// How many bytes a row has.
+  /// How many bytes a row has when its state has no members.
   package static let byteCount =
     BaseHeader.fieldByteCount + treeCount * treeByteCount + 16 + EntryHash.byteCount
 
@@ -52,19 +52,23 @@ package struct CheckpointRoot: Hashable, Sendable {
 
   /// Reads what ``bytes`` writes; nil when it is anything else. No bytes trap.
   package init?(_ bytes: UnsafeRawBufferPointer, of catalog: CatalogID) {
-    guard bytes.count == Self.byteCount else { return nil }
+    let headerByteCount = bytes.count - (Self.byteCount - BaseHeader.fieldByteCount)
+    guard
+      headerByteCount == BaseHeader.fieldByteCount
+        || headerByteCount == BaseHeader.fieldByteCount(hasMembers: true)
+    else { return nil }
     let fields = UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count - EntryHash.byteCount)])
     guard let checksum = EntryHash(bytes: bytes[fields.count...]),
       checksum == EntryHash(of: fields),
       let state = BaseHeader(
-        fields: UnsafeRawBufferPointer(rebasing: fields[..<BaseHeader.fieldByteCount])),
+        fields: UnsafeRawBufferPointer(rebasing: fields[..<headerByteCount])),
       state.position <= .last, let routeCount = Int(exactly: state.routeCount)
     else { return nil }
     func number(at offset: Int) -> UInt64 {
       UInt64(littleEndian: fields.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
     }
     var trees: [StoredTree] = []
-    var offset = BaseHeader.fieldByteCount
+    var offset = headerByteCount
     for _ in 0..<Self.treeCount {
       let (id, height, count) = (
         number(at: offset), number(at: offset + 40), number(at: offset + 48)

@@ -25,7 +25,9 @@ extension CheckpointStore {
   func dropRootInTurn(_ version: CatalogVersion) throws(StoreError) -> Dropped {
     try removeLeftovers()
     let (dropped, wasNewest) = try environment.write { transaction throws(StoreError) in
-      try dropRoot(version, in: transaction)
+      let outcome = try dropRoot(version, in: transaction)
+      try removeUnusedMembers(in: transaction)
+      return outcome
     }
     if wasNewest { losses.add(1, ordering: .releasing) }
     return dropped

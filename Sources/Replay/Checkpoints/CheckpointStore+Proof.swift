@@ -18,6 +18,7 @@ extension CheckpointStore {
   package func prove(
     _ root: CheckpointRoot, since proven: CheckpointRoot? = nil
   ) throws(StoreError) {
+    try proveMembers(of: root)
     let next = root.header.nextRouteID
     let digest = try naming(root) { () throws(StoreError) in
       try environment.read { transaction throws(StoreError) in

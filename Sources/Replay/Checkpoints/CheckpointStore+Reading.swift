@@ -16,6 +16,7 @@ extension CheckpointStore {
     of root: CheckpointRoot
   ) throws(StoreError) -> (state: CatalogState, nodes: StoredNodeMap) {
     try naming(root) { () throws(StoreError) in
+      let members = try members(of: root)
       let loading: StoredTableLoading
       do throws(StoredNodeError) {
         loading = try StoredTableLoading(
@@ -44,7 +45,9 @@ extension CheckpointStore {
       let (table, nodes) = loading.finish(
         byStart, byID, byGroup, version: root.version, digest: root.header.routesDigest)
       do throws(EvolveError) {
-        return (try CatalogState(restoring: root.header, table: table), nodes)
+        return (
+          try CatalogState(restoring: root.header, table: table, membership: members), nodes
+        )
       } catch {
         throw .checkpointDamaged(root.version, "\(error)")
       }

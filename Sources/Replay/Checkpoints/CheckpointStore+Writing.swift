@@ -86,6 +86,7 @@ extension CheckpointStore {
         try transaction.removeAll(from: tables.dead)
         try transaction.removeAll(from: tables.commitments)
         try transaction.removeAll(from: tables.nodes)
+        try removeUnusedMembers(in: transaction)
         try put(next: next, in: transaction)
       }
       losses.add(1, ordering: .releasing)
@@ -142,10 +143,14 @@ struct CheckpointDraft {
   /// see and this one cannot.
   ///
   /// - Precondition: The root is newer than all that are there.
-  mutating func finish(_ root: CheckpointRoot, dead: DeadList) throws(StoreError) {
+  mutating func finish(
+    _ root: CheckpointRoot, membership: Membership = Membership(), dead: DeadList
+  ) throws(StoreError) {
+    precondition(root.header.membership == membership.digest, "a root's membership is its own")
     precondition(root.nodes.lowerBound == firstNodeID, "a root names the nodes written for it")
     try store.environment.write { transaction throws(StoreError) in
       try putWaiting(in: transaction)
+      try store.put(membership, in: transaction)
       try root.bytes.withRawBytes { (bytes) throws(StoreError) in
         try transaction.append(bytes, for: root.version.rawValue, in: store.tables.roots)
       }

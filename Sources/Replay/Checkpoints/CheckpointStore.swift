@@ -12,7 +12,9 @@ import Synchronization
 /// describes the folder.
 package final class CheckpointStore: Sendable {
   /// The format of the environment, which it names.
-  package static let format: UInt32 = 1
+  package static let format: UInt32 = 2
+  /// The format of one without members.
+  static let firstFormat: UInt32 = 1
   /// The folder of the environment, within that of the log.
   package static let folderName = "checkpoints"
 

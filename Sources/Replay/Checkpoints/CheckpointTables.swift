@@ -19,6 +19,8 @@ struct CheckpointTables: Sendable {
     static let catalog = "catalog"
     /// The id that the next node gets: all below belong to roots that are or were there.
     static let next = "next"
+    /// Before the digest of a membership, in hexadecimal: its records, for all roots that have it.
+    static let members = "members/"
   }
 
   /// Finds the tables of a folder's checkpoints; nil when the environment is empty.
@@ -63,7 +65,7 @@ struct CheckpointTables: Sendable {
         roots: try transaction.table("roots", of: UInt64.self),
         dead: try transaction.table("dead", of: UInt64.self),
         commitments: try transaction.table("commitments", of: UInt64.self))
-      try CheckpointStore.format.withStoredBytes { (bytes) throws(StoreError) in
+      try CheckpointStore.firstFormat.withStoredBytes { (bytes) throws(StoreError) in
         try transaction.put(bytes, for: MetaKey.format, in: tables.meta)
       }
       try catalog.bytes.withRawBytes { (bytes) throws(StoreError) in

@@ -116,7 +116,8 @@ struct CheckpointWriter: Sendable {
     let root = CheckpointRoot(
       header: state.header, routeCount: state.routes.count,
       trees: stored.trees, nodes: draft.firstNodeID..<next)
-    try draft.finish(root, dead: DeadList(stored.dead + lost))
+    try draft.finish(
+      root, membership: state.membership, dead: DeadList(stored.dead + lost))
     (basis, self.root, known) = (state, root, map)
     losses = store.losses.load(ordering: .acquiring)
     return Outcome(root: root, isNew: true, previous: previous)

@@ -70,7 +70,11 @@ extension EventLog {
           warnings.append(.checkpointDamaged(version, "the row of its root"))
         }
         let last = try lastPosition()
-        let roots = try checkpoints.roots().filter { $0.position <= end ?? last || end == nil }
+        let roots = try checkpoints.roots().filter { root in
+          (root.position <= end ?? last || end == nil)
+            // What a reader cannot read in entries it does not take from a checkpoint either.
+            && (root.header.membership == .zero || reading.contains(.members))
+        }
         for root in try inOrder(roots, history: history, last: last) {
           do throws(StoreError) {
             switch try agreement(with: root) {

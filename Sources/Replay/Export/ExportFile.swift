@@ -10,6 +10,8 @@ enum ExportPart {
   static let routes: UInt8 = 1
   /// Entries of a log, each with what its command asked for.
   static let entries: UInt8 = 2
+  /// The records of the membership of a state, after its routes.
+  static let members: UInt8 = 3
   static let end: UInt8 = 0
   /// A part ends with the entry or route that takes it to this many bytes.
   static let targetByteCount = 4 << 20

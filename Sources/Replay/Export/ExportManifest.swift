@@ -3,8 +3,16 @@ import StateMachines
 
 /// What an export holds: its first part, in JSON of one form, for people and programs alike.
 package struct ExportManifest: Hashable, Sendable {
-  /// The format that is written, and the newest that is read.
-  package static let format: UInt64 = 1
+  /// The newest format that is read.
+  package static let format: UInt64 = 2
+  /// The format of an export whose states have no members.
+  static let firstFormat: UInt64 = 1
+
+  /// The format that is written.
+  private var format: UInt64 {
+    state.membership == .zero && base?.state.membership ?? .zero == .zero
+      ? Self.firstFormat : Self.format
+  }
 
   package enum Kind: String, Hashable, Sendable {
     /// The state at one version.
@@ -31,7 +39,7 @@ package struct ExportManifest: Hashable, Sendable {
   /// The manifest as JSON: an object of numbers and of strings that need no escapes.
   package var text: String {
     var fields = [
-      ("cadastre_export", "\(Self.format)"), ("kind", "\"\(kind.rawValue)\""),
+      ("cadastre_export", "\(format)"), ("kind", "\"\(kind.rawValue)\""),
       ("catalog", "\"\(state.catalog)\""),
     ]
     fields += Self.fields("", state, routeCount)
@@ -50,7 +58,7 @@ package struct ExportManifest: Hashable, Sendable {
       (prefix + "version", "\(header.version)"),
       (prefix + "next_route_id", "\(header.nextRouteID)"),
       (prefix + "digest", "\"\(header.digest)\""), (prefix + "routes", "\(routeCount)"),
-    ]
+    ] + (header.membership == .zero ? [] : [(prefix + "members", "\"\(header.membership)\"")])
   }
 
   package init(
@@ -112,7 +120,8 @@ package struct ExportManifest: Hashable, Sendable {
     let header = StateHeader(
       catalog: catalog, position: LogPosition(position), hash: hash,
       time: HybridTimestamp(milliseconds: milliseconds, counter: counter),
-      version: CatalogVersion(version), nextRouteID: RouteID(next), digest: digest)
+      version: CatalogVersion(version), nextRouteID: RouteID(next), digest: digest,
+      membership: fields[prefix + "members"].flatMap { StateDigest(hexadecimal: $0) } ?? .zero)
     return (header, routes)
   }
 }

@@ -72,6 +72,7 @@ package struct Exporter {
       part = []
     }
     if !part.isEmpty { try file.add(ExportPart.routes, part) }
+    if !state.membership.isEmpty { try file.add(ExportPart.members, state.membership.bytes) }
   }
 
   private func addEntries(

@@ -50,13 +50,14 @@ package struct Restorer {
       manifest.kind == .catalog
       ? ExportManifest.Base(state: manifest.state, routeCount: manifest.routeCount) : manifest.base
     var routes: [Route] = []
+    var members: [UInt8] = []
     var isBaseDone = base == nil
     var progress = ReplayProgress(
       entryCount: 0, entryTotal: manifest.entryCount, byteCount: 0, position: .zero)
     func finishBase() throws(ExportError) {
       guard !isBaseDone, let base else { return }
       isBaseDone = true
-      state = try Self.state(base, routes)
+      state = try Self.state(base, routes, members)
       routes = []
       let restored = state
       try orExportError { () throws(StoreError) in try log.install(base: restored) }
@@ -71,6 +72,8 @@ package struct Restorer {
         } catch {
           throw .doesNotVerify("\(error)")
         }
+      case ExportPart.members where !isBaseDone && members.isEmpty:
+        members = bytes
       case ExportPart.entries:
         try finishBase()
         let entries = try Self.entries(bytes)
@@ -111,13 +114,13 @@ package struct Restorer {
   }
 
   private static func state(
-    _ base: ExportManifest.Base, _ routes: [Route]
+    _ base: ExportManifest.Base, _ routes: [Route], _ members: [UInt8]
   ) throws(ExportError) -> CatalogState {
     guard UInt64(routes.count) == base.routeCount else {
       throw .doesNotVerify("it has \(routes.count) routes, not \(base.routeCount)")
     }
     do {
-      return try CatalogState(restoring: base.state, routes: routes)
+      return try CatalogState(restoring: base.state, routes: routes, membership: members)
     } catch {
       throw .doesNotVerify("\(error)")
     }

@@ -50,6 +50,8 @@ extension FollowFailure {
     case .store(let error) where error.isOfAnotherCatalog: .diverged(error.remedy)
     case .store(let error): .halt(error.remedy)
     case .logNotWhole(let condition): .halt(condition.remedy)
+    case .undecodable(let error) where error.needsNewerReader:
+      .halt("Serving the version before it: use the release that wrote the entry, or a later one.")
     // Perhaps: the same entry is asked for again.
     case .undecodable, .damagedOnTheWay: .reconnect
     case .oversized: .reconnect

@@ -4,6 +4,8 @@ import Catalog
 /// proves what no later entry vouches for. One for each stream.
 package struct LearnerSession: Sendable {
   private let catalog: CatalogID
+  /// What the learner reads beyond format 1.
+  private let reading: CapabilitySet
   /// The parts of an entry that came in several messages.
   private var partial: [UInt8] = []
 
@@ -17,7 +19,10 @@ package struct LearnerSession: Sendable {
     package var thenFail: FollowFailure?
   }
 
-  package init(catalog: CatalogID) { self.catalog = catalog }
+  package init(catalog: CatalogID, reading: CapabilitySet = .known) {
+    self.catalog = catalog
+    self.reading = reading
+  }
 
   package mutating func take(_ message: FollowMessage) -> Step {
     switch message {
@@ -31,7 +36,7 @@ package struct LearnerSession: Sendable {
       entries.reserveCapacity(batch.count)
       for bytes in batch {
         do {
-          entries.append(try EncodedEntry(decoding: bytes))
+          entries.append(try EncodedEntry(decoding: bytes, reading: reading))
         } catch {
           // What came before the damage is whole.
           return Step(store: entries, thenFail: .undecodable(error))
@@ -48,7 +53,8 @@ package struct LearnerSession: Sendable {
       guard part.isLast else { return Step() }
       defer { partial = [] }
       do {
-        return Self.step([try EncodedEntry(decoding: partial)], vouchedBy: part.hash)
+        return Self.step(
+          [try EncodedEntry(decoding: partial, reading: reading)], vouchedBy: part.hash)
       } catch {
         return Step(thenFail: .undecodable(error))
       }

@@ -12,6 +12,8 @@ package protocol CatalogLog: Sendable {
   var catalog: CatalogID { get }
   /// How many entries back a command's id is known.
   var dedupeWindow: UInt64 { get }
+  /// What this reader reads beyond format 1.
+  var reading: CapabilitySet { get }
 
   /// The position of the first entry that is kept, or that the next append gets.
   func firstPosition() throws(StoreError) -> LogPosition
@@ -167,4 +169,8 @@ extension CatalogLog {
       (position, hash) = (encoded.entry.position, encoded.hash)
     }
   }
+}
+
+extension CatalogLog {
+  package var reading: CapabilitySet { .known }
 }

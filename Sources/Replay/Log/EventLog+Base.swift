@@ -26,7 +26,10 @@ extension EventLog {
         }
         return true
       }
-      return StoredBase(header: header, routes: routes)
+      let members = try transaction.value(of: LogTables.MetaKey.baseMembers, in: tables.meta) {
+        [UInt8]($0)
+      }
+      return StoredBase(header: header, routes: routes, members: members ?? [])
     }
     guard let stored else { return nil }
     guard stored.routes.count == stored.header.routeCount else {
@@ -35,7 +38,8 @@ extension EventLog {
     }
     do {
       return try CatalogState(
-        restoring: stored.header.state(of: catalog), routes: stored.routes)
+        restoring: stored.header.state(of: catalog), routes: stored.routes,
+        membership: stored.members)
     } catch {
       throw .baseDamaged("\(error)")
     }
@@ -84,6 +88,7 @@ extension EventLog {
       try transaction.removeAll(from: tables.base)
       try transaction.remove(LogTables.MetaKey.baseRoot, from: tables.meta)
       try transaction.remove(LogTables.MetaKey.trim, from: tables.meta)
+      try putMembers(state.membership, in: transaction)
       try header.bytes.withRawBytes { (bytes) throws(StoreError) in
         try transaction.put(bytes, for: LogTables.MetaKey.base, in: tables.meta)
       }
@@ -99,9 +104,29 @@ extension EventLog {
     writerTail.withLock { $0 = head }
   }
 
+  /// The format of a log that begins after a state with members: one that does not know them would
+  /// take its base for damaged.
+  static let membersFormat: UInt32 = 3
+
+  private func putMembers(
+    _ membership: Membership, in transaction: borrowing LMDB.WriteTransaction
+  ) throws(StoreError) {
+    guard !membership.isEmpty else {
+      return try transaction.remove(LogTables.MetaKey.baseMembers, from: tables.meta)
+    }
+    try Self.membersFormat.withStoredBytes { (bytes) throws(StoreError) in
+      try transaction.put(bytes, for: LogTables.MetaKey.format, in: tables.meta)
+    }
+    try membership.bytes.withRawBytes { (bytes) throws(StoreError) in
+      try transaction.put(bytes, for: LogTables.MetaKey.baseMembers, in: tables.meta)
+    }
+  }
+
   private struct StoredBase {
     var header: BaseHeader
     var routes: [Route]
+    /// The records of the membership.
+    var members: [UInt8]
   }
 
   func baseHeader(
@@ -126,10 +151,16 @@ struct BaseHeader: Hashable {
   var nextRouteID: RouteID
   var digest: StateDigest
   var routeCount: UInt64
+  /// The digest of the membership; zero, and not written, where there is none.
+  var membership: StateDigest
 
-  static let byteCount = fieldByteCount + EntryHash.byteCount
-  /// The bytes without their SHA-256.
+  /// The bytes without their SHA-256, and without those of a membership.
   static let fieldByteCount = 8 + 32 + 8 + 8 + 8 + 32 + 8
+
+  /// The bytes without their SHA-256, with a membership or without.
+  static func fieldByteCount(hasMembers: Bool) -> Int {
+    fieldByteCount + (hasMembers ? StateDigest.byteCount : 0)
+  }
 
   init(_ state: CatalogState) {
     self.init(state.header, routeCount: state.routes.count)
@@ -142,13 +173,14 @@ struct BaseHeader: Hashable {
     version = header.version
     nextRouteID = header.nextRouteID
     digest = header.digest
+    membership = header.membership
     self.routeCount = UInt64(routeCount)
   }
 
   func state(of catalog: CatalogID) -> StateHeader {
     StateHeader(
       catalog: catalog, position: position, hash: hash, time: time, version: version,
-      nextRouteID: nextRouteID, digest: digest)
+      nextRouteID: nextRouteID, digest: digest, membership: membership)
   }
 
   /// The fields in order, numbers little-endian, then the SHA-256 of those bytes.
@@ -160,7 +192,7 @@ struct BaseHeader: Hashable {
   /// The fields in order, numbers little-endian.
   var fields: [UInt8] {
     var bytes: [UInt8] = []
-    bytes.reserveCapacity(Self.byteCount)
+    bytes.reserveCapacity(Self.fieldByteCount(hasMembers: true) + EntryHash.byteCount)
     func add(_ number: UInt64) {
       withUnsafeBytes(of: number.littleEndian) { bytes.append(contentsOf: $0) }
     }
@@ -171,13 +203,14 @@ struct BaseHeader: Hashable {
     add(nextRouteID.rawValue)
     bytes += digest.bytes
     add(routeCount)
+    if membership != .zero { bytes += membership.bytes }
     return bytes
   }
 
   /// Reads what ``bytes`` writes; nil when it is anything else.
   init?(_ bytes: UnsafeRawBufferPointer) {
-    guard bytes.count == Self.byteCount else { return nil }
-    let fields = UnsafeRawBufferPointer(rebasing: bytes[..<Self.fieldByteCount])
+    guard bytes.count >= EntryHash.byteCount else { return nil }
+    let fields = UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count - EntryHash.byteCount)])
     guard let checksum = EntryHash(bytes: bytes[fields.count...]),
       checksum == EntryHash(of: fields)
     else { return nil }
@@ -186,9 +219,17 @@ struct BaseHeader: Hashable {
 
   /// Reads what ``fields`` writes; nil when it is anything else.
   init?(fields: UnsafeRawBufferPointer) {
-    guard fields.count == Self.fieldByteCount, let hash = EntryHash(bytes: fields[8..<40]),
+    let hasMembers = fields.count == Self.fieldByteCount(hasMembers: true)
+    guard hasMembers || fields.count == Self.fieldByteCount,
+      let hash = EntryHash(bytes: fields[8..<40]),
       let digest = StateDigest(bytes: fields[64..<96])
     else { return nil }
+    membership = .zero
+    if hasMembers {
+      guard let digest = StateDigest(bytes: fields[Self.fieldByteCount...]), digest != .zero
+      else { return nil }
+      membership = digest
+    }
     func number(at offset: Int) -> UInt64 {
       UInt64(littleEndian: fields.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
     }

@@ -176,7 +176,44 @@ extension EventLog {
   }
 }
 
+extension CatalogLog {
+  /// The same error, with the names of the capabilities that an entry needs and this reader lacks.
+  func naming(_ error: StoreError, _ names: [UInt8: String]) -> StoreError {
+    guard case .needsNewerReader(let position, _) = error else { return error }
+    var found: [UInt8]?
+    try? scan(from: position, maxCount: 1, maxBytes: 1) { _, bytes in found = [UInt8](bytes) }
+    guard let bytes = found else { return error }
+    do throws(LogCodingError) {
+      _ = try bytes.withUnsafeBufferPointer { (buffer) throws(LogCodingError) in
+        try LogEntryHeader(decoding: UnsafeRawBufferPointer(buffer), reading: reading)
+      }
+      return error
+    } catch {
+      return StoreError(error, at: position, names: names)
+    }
+  }
+}
+
 extension StoreError {
+  /// Why the bytes at a position are not read; see ``init(lacking:at:names:)``.
+  package init(_ error: LogCodingError, at position: LogPosition, names: [UInt8: String]) {
+    if case .lacksCapabilities(let lacking) = error.problem {
+      self.init(lacking: lacking, at: position, names: names)
+    } else {
+      self.init(error, at: position)
+    }
+  }
+
+  /// The entry at a position needs capabilities that this reader lacks. `names` has those that the log
+  /// gave to capabilities which this release does not know.
+  package init(
+    lacking capabilities: CapabilitySet, at position: LogPosition, names: [UInt8: String]
+  ) {
+    let names = capabilities.names(names).joined(separator: ", ")
+    self = .needsNewerReader(
+      position, "it needs \(names), which this release lacks: the version before it is served")
+  }
+
   /// Why the bytes at a position are not read.
   init(_ error: LogCodingError, at position: LogPosition) {
     self =

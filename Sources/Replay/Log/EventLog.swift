@@ -20,6 +20,9 @@ package struct LogOptions: Sendable {
   package var initialMapSize = 16 << 20
   /// The log does not grow past this many bytes.
   package var maximumMapSize = 1 << 40
+  /// What the reader reads beyond format 1. Less than this code knows is for tests of what an older
+  /// release does.
+  package var reading = CapabilitySet.known
 
   package init() {}
 }
@@ -49,6 +52,8 @@ package final class EventLog: CatalogLog {
   package let region: Region?
   let tables: LogTables
   package let dedupeWindow: UInt64
+  /// What this reader reads beyond format 1.
+  package let reading: CapabilitySet
   private let lease: EnvironmentRegistry.Lease
   private let lock: Mutex<FolderLock?>
   /// What the writer knows the log to end with. Nil while a write whose outcome is unknown has not
@@ -125,6 +130,7 @@ package final class EventLog: CatalogLog {
     self.lease = lease
     self.lock = Mutex(lock)
     dedupeWindow = options.dedupeWindow
+    reading = options.reading
     writerTail = Mutex(nil)
   }
 

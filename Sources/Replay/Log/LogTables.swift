@@ -19,6 +19,8 @@ struct LogTables: Sendable {
     static let catalog = "catalog"
     static let base = "base"
     static let head = "head"
+    /// The records of the membership of the base, where that is in the log itself and has one.
+    static let baseMembers = "base-members"
     static let role = "role"
     /// The name of the region whose stream the log is; a catalog's log has none.
     static let region = "region"

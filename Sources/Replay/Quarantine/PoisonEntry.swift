@@ -21,9 +21,11 @@ package struct PoisonEntry: Hashable, Sendable {
   /// fault of the entry.
   init?(_ entry: LogEntry, hash: EntryHash, refusedFor error: EvolveError) {
     switch error {
-    case .timeNotAfter, .wrongVersion, .doesNotApply, .ahead, .diverged, .doesNotFitRegion: break
+    case .timeNotAfter, .wrongVersion, .doesNotApply, .doesNotFitMembers, .ahead, .diverged,
+      .doesNotFitRegion:
+      break
     case .gap, .brokenChain, .forked, .routesDoNotFit, .wrongDigest, .impossibleHeader,
-      .otherStream, .recordsDoNotFit:
+      .otherStream, .recordsDoNotFit, .membershipUnreadable:
       return nil
     }
     position = entry.position

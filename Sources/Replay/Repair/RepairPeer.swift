@@ -17,8 +17,10 @@ package protocol RepairPeer {
     after position: LogPosition, through last: LogPosition
   ) throws(StoreError) -> [EncodedEntry]
 
-  /// All routes at a version, in key order.
-  func routes(at version: CatalogVersion) throws(StoreError) -> [Route]
+  /// What a state is made of: all routes, in key order, and the records of its membership.
+  func contents(
+    of header: StateHeader
+  ) throws(StoreError) -> (routes: [Route], membership: [UInt8])
 
   /// The routes that overlap a span at a version, in key order.
   func routes(
@@ -55,17 +57,21 @@ package struct FolderPeer: RepairPeer, Sendable {
     return try log.entries(from: position.next, maxCount: count, maxBytes: 16 << 20)
   }
 
-  package func routes(at version: CatalogVersion) throws(StoreError) -> [Route] {
+  package func contents(
+    of header: StateHeader
+  ) throws(StoreError) -> (routes: [Route], membership: [UInt8]) {
     var replayer = Replayer(log)
     replayer.checkpoints = try CheckpointStore.open(
       folder: log.folder, mode: .readOnly, catalog: log.catalog)
     let state: CatalogState
-    if let position = try log.position(of: version) {
-      state = try replayer.replay(through: position)
+    // The version alone does not tell: notes and members' entries make none.
+    let first = try log.firstPosition()
+    if header.position >= first, try header.position <= log.lastPosition() {
+      state = try replayer.replay(through: header.position)
     } else {
       state = try log.start()
     }
-    return state.routes.routes(overlapping: .all)
+    return (state.routes.routes(overlapping: .all), state.membership.bytes)
   }
 
   package func routes(

@@ -144,8 +144,10 @@ extension Repairer {
       guard let routes = try? peer.routes(overlapping: span, at: base.version) else { return nil }
       found += routes
     }
+    let members = (try? checkpoints.members(of: root)) ?? []
     let state = try? CatalogState(
-      restoring: base.state(of: catalog), routes: salvaged.completed(with: found))
+      restoring: base.state(of: catalog), routes: salvaged.completed(with: found),
+      membership: members)
     guard let state else { return nil }
     report.hasFetchedBase = !found.isEmpty
     report.fetchedRouteCount = UInt64(found.count)

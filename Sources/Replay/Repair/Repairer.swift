@@ -304,11 +304,12 @@ extension Repairer {
   func fetchBase(
     _ base: BaseHeader, of catalog: CatalogID, _ report: inout RepairReport
   ) throws(StoreError) -> CatalogState {
-    let routes = try peer.routes(at: base.version)
+    let (routes, members) = try peer.contents(of: base.state(of: catalog))
     report.hasFetchedBase = true
     report.fetchedRouteCount = UInt64(routes.count)
     do {
-      return try CatalogState(restoring: base.state(of: catalog), routes: routes)
+      return try CatalogState(
+        restoring: base.state(of: catalog), routes: routes, membership: members)
     } catch {
       throw .baseDamaged("what \(peer.name) has in its place is another state: \(error)")
     }
@@ -321,9 +322,10 @@ extension EventLog {
     after header: BaseHeader, inRoot version: CatalogVersion
   ) throws(StoreError) {
     let head = Tail(position: header.position, hash: header.hash, version: header.version)
+    let format = header.membership == .zero ? Self.trimmedFormat : Self.membersFormat
     writerTail.withLock { $0 = nil }
     try environment.write { transaction throws(StoreError) in
-      try Self.trimmedFormat.withStoredBytes { (bytes) throws(StoreError) in
+      try format.withStoredBytes { (bytes) throws(StoreError) in
         try transaction.put(bytes, for: LogTables.MetaKey.format, in: tables.meta)
       }
       try header.bytes.withRawBytes { (bytes) throws(StoreError) in

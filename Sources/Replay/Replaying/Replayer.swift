@@ -60,7 +60,9 @@ package struct Replayer {
     onto state: inout CatalogState, through end: LogPosition? = nil
   ) throws(StoreError) {
     let end = if let end { end } else { try log.lastPosition() }
-    try fold(onto: &state, through: end, decode: DecodedEntry.init) { _ throws(StoreError) in }
+    try fold(onto: &state, through: end, decode: DecodedEntry.decoder(reading: log.reading)) {
+      _ throws(StoreError) in
+    }
   }
 
   /// Folds entries into `state`; `body` gets each slice when all of it is proven, or the proven
@@ -114,7 +116,8 @@ package struct Replayer {
     let end = LogPosition(state.appliedThrough.rawValue + UInt64(count))
     guard
       let source = try? pipeline.source(
-        over: log, from: state.appliedThrough.next, through: end, decode: DecodedEntry.init)
+        over: log, from: state.appliedThrough.next, through: end,
+        decode: DecodedEntry.decoder(reading: log.reading))
     else { return }
     // Should it fail now, the state stays the older one, which is good too.
     try? state.evolve(all: EntryFeed(source) { _ in })
@@ -126,10 +129,21 @@ struct DecodedEntry: HashedEntry {
   let entry: LogEntry
   let hash: EntryHash
 
+  /// Decodes entries for a reader that reads so much beyond format 1.
+  static func decoder(
+    reading: CapabilitySet
+  ) -> @Sendable (UnsafeRawBufferPointer, LogPosition) throws(StoreError) -> DecodedEntry {
+    { (bytes, position) throws(StoreError) in
+      try DecodedEntry(bytes, at: position, reading: reading)
+    }
+  }
+
   /// - Throws: ``StoreError/damaged(_:_:)`` when the bytes are not those of the entry at `position`.
-  init(_ bytes: UnsafeRawBufferPointer, at position: LogPosition) throws(StoreError) {
+  init(
+    _ bytes: UnsafeRawBufferPointer, at position: LogPosition, reading: CapabilitySet
+  ) throws(StoreError) {
     do {
-      entry = try LogEntry(decoding: bytes)
+      entry = try LogEntry(decoding: bytes, reading: reading)
     } catch {
       throw StoreError(error, at: position)
     }

@@ -14,8 +14,9 @@ extension EventLog {
   func begin(after root: CheckpointRoot, policy: String) throws(StoreError) {
     try checkWritable()
     let header = BaseHeader(root.header, routeCount: root.routeCount)
+    let format = header.membership == .zero ? Self.trimmedFormat : Self.membersFormat
     try environment.write { transaction throws(StoreError) in
-      try Self.trimmedFormat.withStoredBytes { (bytes) throws(StoreError) in
+      try format.withStoredBytes { (bytes) throws(StoreError) in
         try transaction.put(bytes, for: LogTables.MetaKey.format, in: tables.meta)
       }
       try header.bytes.withRawBytes { (bytes) throws(StoreError) in
@@ -28,6 +29,7 @@ extension EventLog {
         try transaction.put(bytes, for: LogTables.MetaKey.trim, in: tables.meta)
       }
       try transaction.removeAll(from: tables.base)
+      try transaction.remove(LogTables.MetaKey.baseMembers, from: tables.meta)
     }
   }
 

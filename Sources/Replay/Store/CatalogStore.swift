@@ -115,6 +115,9 @@ package final class CatalogStore: Sendable {
 extension CatalogStore {
   package var catalog: CatalogID { log.catalog }
 
+  /// What this store reads beyond format 1.
+  package var reading: CapabilitySet { log.reading }
+
   /// The last durable state. O(1).
   package var current: CatalogState { writer.published.current }
 

@@ -49,6 +49,8 @@ package struct ChangeFingerprint: FixedBytes {
       writer.add(routes)
       writer.add(regions)
     case .arrange(let layout): writer.add(7, layout)
+    case .membership(let change):
+      writer.add(change)
     }
     bytes = Array(SHA256.hash(data: writer.bytes).prefix(Self.byteCount))
   }
@@ -78,6 +80,76 @@ package struct ChangeFingerprint: FixedBytes {
     mutating func add(_ key: Key) {
       add(UInt64(key.bytes.count))
       bytes += key.bytes
+    }
+
+    mutating func add(_ text: String) {
+      add(UInt64(text.utf8.count))
+      bytes += text.utf8
+    }
+
+    mutating func add(_ change: MembershipChange) {
+      switch change {
+      case .enable(let capability):
+        add(18)
+        add(UInt64(capability.bit))
+      case .join(let name, let address, let region, let capabilities):
+        add(8)
+        add(name.name)
+        add(address)
+        add(region.name)
+        add(UInt64(capabilities.rawValue))
+      case .leave(let name):
+        add(9)
+        add(name.name)
+      case .report(let reporter, let region, let isSilent):
+        add(10)
+        add(reporter.name)
+        add(region.name)
+        add(isSilent ? 1 : 0)
+      case .declareLost(let region):
+        add(11)
+        add(region.name)
+      case .sweep(let region, let epoch, let limit):
+        add(12)
+        add(region.name)
+        add(epoch)
+        add(UInt64(clamping: limit))
+      case .beginReturn(let region):
+        add(13)
+        add(region.name)
+      case .setHomes(let groups, let region, let evenIfViolating):
+        add(14, count: groups.count)
+        for group in groups { add(group.rawValue) }
+        add(region?.name ?? "")
+        add(evenIfViolating ? 1 : 0)
+      case .setLeaderPreference(let region, let order):
+        add(15)
+        add(region.name)
+        add(order)
+      case .setPromotionPolicy(let name, let span):
+        add(16)
+        add(name.name)
+        add(span == nil ? 0 : 1)
+        if let span {
+          add(span.lower)
+          add(span.upper == nil ? 0 : 1)
+          if let upper = span.upper { add(upper) }
+        }
+      case .promote(let step):
+        add(17, count: step.moves.count)
+        add(step.region.name)
+        add(step.epoch)
+        bytes += step.plan.bytes
+        add(step.version.rawValue)
+        add(step.step)
+        add(step.steps)
+        for move in step.moves {
+          add(move.from.rawValue)
+          add(move.to.rawValue)
+          add(UInt64(move.routes.count))
+          add(move.routes)
+        }
+      }
     }
 
     mutating func add(_ routes: [RouteID]) {

@@ -143,6 +143,7 @@ extension RouteChange {
   /// log of whoever decided has, tells the two apart.
   func couldHaveMade(_ events: [Event]) -> Bool {
     if case .arrange(let layout) = self { return layout.couldHaveMade(events) }
+    if case .membership(let change) = self { return change.couldHaveMade(events) }
     if case .split(let splits) = self {
       // A part is cut at the first key that is asked for within it.
       let keys = splits.map(\.at).sorted()
@@ -161,7 +162,7 @@ extension RouteChange {
       case .setState(let routes, let state): Set(routes.map { .state($0, state) })
       case .setAllowedRegions(let routes, let regions):
         Set(routes.map { .regions($0, Set(regions)) })
-      case .arrange: []
+      case .arrange, .membership: []
       }
     return events.allSatisfy { event in
       switch event {
@@ -177,7 +178,7 @@ extension RouteChange {
       case .allowedRegionsChanged(let route, _, let regions):
         asked.contains(.regions(route, Set(regions)))
       // No command asks for one.
-      case .catalogCommitted, .logTrimmed, .region: false
+      case .catalogCommitted, .logTrimmed, .region, .membership: false
       }
     }
   }
@@ -204,7 +205,8 @@ extension [RouteSeedRequest] {
       case .routesMerged(_, _, let boundary, _): !starts.contains(boundary)
       case .routeMoved(_, let start, _, let group):
         starts.contains(start) && groups.contains(group)
-      case .routeStateChanged, .allowedRegionsChanged, .catalogCommitted, .logTrimmed, .region:
+      case .routeStateChanged, .allowedRegionsChanged, .catalogCommitted, .logTrimmed, .region,
+        .membership:
         false
       }
     }

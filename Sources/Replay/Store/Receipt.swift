@@ -42,7 +42,7 @@ package struct Receipt: Hashable, Sendable {
         case .routesBootstrapped(let seeds): seeds.map(\.id)
         case .routeSplit(_, _, _, let newRoute): [newRoute]
         case .routesMerged, .routeMoved, .routeStateChanged, .allowedRegionsChanged,
-          .catalogCommitted, .logTrimmed, .region:
+          .catalogCommitted, .logTrimmed, .region, .membership:
           []
         }
       })

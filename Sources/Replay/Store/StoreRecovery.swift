@@ -38,7 +38,7 @@ package struct StoreRecovery: Sendable {
       try log.checkHead(of: state)
       log.goOn(after: state)
     } catch {
-      failure = log.quarantined(error, from: log)
+      failure = log.quarantined(log.naming(error, state.membership.capabilities), from: log)
       // The versions on the way to the damage were not kept, or not all.
       if history.newest != state.version {
         history = CatalogHistory(from: state.routes, capacity: historyCapacity)

@@ -74,7 +74,7 @@ struct NoteSurvey {
             commitments.append(Commitment(entry: position, claim: claim))
           case .logTrimmed(let marker): markers.append((position, marker))
           case .routesBootstrapped, .routeSplit, .routesMerged, .routeMoved, .routeStateChanged,
-            .allowedRegionsChanged, .region:
+            .allowedRegionsChanged, .region, .membership:
             break
           }
         }

@@ -81,10 +81,11 @@ struct VerifyPart: Sendable {
 
   /// Builds the state again from its routes alone: they tile the keyspace and have its digest.
   private func checkRoutes(of state: CatalogState) throws(StoreError) {
-    guard !state.routes.isEmpty else { return }
+    guard !state.routes.isEmpty || !state.membership.isEmpty else { return }
     do {
       _ = try CatalogState(
-        restoring: state.header, routes: state.routes.routes(overlapping: .all))
+        restoring: state.header, routes: state.routes.routes(overlapping: .all),
+        membership: state.membership.bytes)
     } catch {
       throw .unproven(state.appliedThrough, error)
     }

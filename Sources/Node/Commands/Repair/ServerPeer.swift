@@ -47,8 +47,20 @@ struct ServerPeer: RepairPeer {
     }
   }
 
-  func routes(at version: CatalogVersion) throws(StoreError) -> [Route] {
-    try routes(overlapping: .all, at: version)
+  func contents(
+    of header: StateMachines.StateHeader
+  ) throws(StoreError) -> (routes: [Route], membership: [UInt8]) {
+    // Members and regions of long ago a node does not hand out; a folder does.
+    guard header.membership == .zero else {
+      let fetched = try call { client in try await client.fetchState(of: header.catalog) }
+      guard fetched.header == header else {
+        throw .unusable(
+          reason: "\(address) hands out members and regions of its newest state alone: repair from "
+            + "its folder")
+      }
+      return (fetched.routes, fetched.members)
+    }
+    return (try routes(overlapping: .all, at: header.version), [])
   }
 
   func routes(
@@ -67,8 +79,7 @@ struct ServerPeer: RepairPeer {
   func beginning() throws(StoreError) -> CatalogState? {
     try call { client in
       guard try await client.status().firstPosition > LogPosition(1) else { return nil }
-      let (header, routes) = try await client.fetchState(of: nil)
-      return try CatalogState(restoring: header, routes: routes)
+      return try await client.fetchState(of: nil).state()
     }
   }
 

@@ -1,0 +1,223 @@
+import Catalog
+import Foundation
+import StateMachines
+import SwiftProtobuf
+
+/// - Throws: ``MalformedMessage`` when the field is no region's name.
+func region(_ field: String, _ name: String) throws(MalformedMessage) -> Region {
+  do {
+    return try Region(name)
+  } catch {
+    throw MalformedMessage("\(field): \(error)")
+  }
+}
+
+/// - Throws: ``MalformedMessage`` when the field is no member's name.
+private func member(_ field: String, _ name: String) throws(MalformedMessage) -> MemberName {
+  do {
+    return try MemberName(name)
+  } catch {
+    throw MalformedMessage("\(field): \(error)")
+  }
+}
+
+private func capabilities(_ bits: UInt32) throws(MalformedMessage) -> CapabilitySet {
+  guard let bits = UInt16(exactly: bits) else {
+    throw MalformedMessage("capabilities: there are 16 bits of them, not \(bits)")
+  }
+  return CapabilitySet(rawValue: bits)
+}
+
+extension Cadastre_V1_MembershipChangeRequest: WireCommand {
+  package init(_ header: Wire.CommandHeader, _ change: MembershipChange) {
+    self.init()
+    self.header = header
+    switch change {
+    case .enable(let capability): enable.name = capability.name
+    case .join(let name, let address, let region, let capabilities):
+      join = .with {
+        $0.name = name.name
+        $0.address = address
+        $0.region = region.name
+        $0.capabilities = UInt32(capabilities.rawValue)
+      }
+    case .leave(let name): leave.name = name.name
+    case .report(let reporter, let region, let isSilent):
+      report = .with {
+        $0.member = reporter.name
+        $0.region = region.name
+        $0.silent = isSilent
+      }
+    case .declareLost(let region): declareLost.region = region.name
+    case .sweep(let region, let epoch, let limit):
+      sweep = .with {
+        $0.region = region.name
+        $0.epoch = epoch
+        $0.limit = UInt64(clamping: limit)
+      }
+    case .beginReturn(let region): beginReturn.region = region.name
+    case .setHomes(let groups, let region, let evenIfViolating):
+      setHomes = .with {
+        $0.groupIds = groups.map(\.rawValue)
+        $0.region = region?.name ?? ""
+        $0.evenIfViolating = evenIfViolating
+      }
+    case .setLeaderPreference(let region, let order):
+      setPreference = .with {
+        $0.region = region.name
+        $0.order = order.map(\.name)
+      }
+    case .setPromotionPolicy(let name, let span):
+      setPolicy = .with {
+        $0.name = name.name
+        if let span { $0.span = Cadastre_V1_PolicySpan(span) }
+      }
+    case .promote(let step):
+      promote = .with {
+        $0.region = step.region.name
+        $0.epoch = step.epoch
+        $0.plan = Data(step.plan.bytes)
+        $0.version = step.version.rawValue
+        $0.step = step.step
+        $0.steps = step.steps
+        $0.moves = step.moves.map { move in
+          .with {
+            $0.fromGroupID = move.from.rawValue
+            $0.toGroupID = move.to.rawValue
+            $0.routeIds = move.routes.map(\.rawValue)
+          }
+        }
+      }
+    }
+  }
+
+  package func change() throws(MalformedMessage) -> RouteChange {
+    .membership(try membershipChange())
+  }
+
+  private func membershipChange() throws(MalformedMessage) -> MembershipChange {
+    switch kind {
+    case .enable(let enable):
+      guard let capability = Capability(name: enable.name) else {
+        throw MalformedMessage("enable.name: this node knows no capability \"\(enable.name)\"")
+      }
+      return .enable(capability)
+    case .join(let join):
+      return .join(
+        try member("join.name", join.name), address: join.address,
+        region: try region("join.region", join.region),
+        capabilities: try capabilities(join.capabilities))
+    case .leave(let leave):
+      return .leave(try member("leave.name", leave.name))
+    case .report(let report):
+      return .report(
+        by: try member("report.member", report.member),
+        of: try region("report.region", report.region), isSilent: report.silent)
+    case .declareLost(let lost):
+      return .declareLost(try region("declare_lost.region", lost.region))
+    case .sweep(let sweep):
+      guard sweep.limit > 0, sweep.limit <= UInt64(RouteChange.maximumCount) else {
+        throw MalformedMessage("sweep.limit: give 1 to \(RouteChange.maximumCount)")
+      }
+      return .sweep(
+        try region("sweep.region", sweep.region), epoch: sweep.epoch, limit: Int(sweep.limit))
+    case .beginReturn(let back):
+      return .beginReturn(try region("begin_return.region", back.region))
+    case .setHomes(let homes):
+      return .setHomes(
+        homes.groupIds.map(GroupID.init),
+        homes.region.isEmpty ? nil : try region("set_homes.region", homes.region),
+        evenIfViolating: homes.evenIfViolating)
+    case .setPreference(let preference):
+      var order: [Region] = []
+      for name in preference.order { order.append(try region("set_preference.order", name)) }
+      return .setLeaderPreference(try region("set_preference.region", preference.region), order)
+    case .setPolicy(let policy):
+      return .setPromotionPolicy(
+        try member("set_policy.name", policy.name),
+        policy.hasSpan ? try policy.span.value() : nil)
+    case .promote(let step):
+      return .promote(
+        PromotionStep(
+          region: try region("promote.region", step.region), epoch: step.epoch,
+          plan: try fixed("promote.plan", step.plan), version: CatalogVersion(step.version),
+          step: step.step, steps: step.steps,
+          moves: step.moves.map { move in
+            StateMachines.PromotionMove(
+              from: GroupID(move.fromGroupID), to: GroupID(move.toGroupID),
+              routes: move.routeIds.map(RouteID.init))
+          }))
+    case nil:
+      throw MalformedMessage("change: say what is to change")
+    }
+  }
+}
+
+extension Cadastre_V1_PolicySpan {
+  package init(_ span: Catalog.KeySpan) {
+    self.init()
+    lower = Data(span.lower.bytes)
+    if let upper = span.upper { self.upper = Data(upper.bytes) }
+  }
+
+  package func value() throws(MalformedMessage) -> Catalog.KeySpan {
+    let lower = try key("span.lower", lower)
+    let upper = hasUpper ? try key("span.upper", self.upper) : nil
+    do {
+      return try Catalog.KeySpan(lower, upper)
+    } catch {
+      throw MalformedMessage("span: \(error)")
+    }
+  }
+}
+
+extension Cadastre_V1_ListMembersResponse {
+  /// What a state says of members and regions.
+  package init(_ state: CatalogState) {
+    self.init()
+    let membership = state.membership
+    version = state.version.rawValue
+    position = state.appliedThrough.rawValue
+    capabilities = membership.capabilities.sorted { $0.key < $1.key }.map { bit, name in
+      .with {
+        $0.bit = UInt32(bit)
+        $0.name = name
+      }
+    }
+    members = membership.members.map { member in
+      .with {
+        $0.name = member.name.name
+        $0.address = member.address
+        $0.region = member.region.name
+        $0.capabilities = UInt32(member.capabilities.rawValue)
+        $0.status = UInt32(member.status.rawValue)
+      }
+    }
+    regions = membership.regions.map { region in
+      .with {
+        $0.region = region.region.name
+        $0.status = UInt32(region.status.rawValue)
+        $0.epoch = region.epoch
+        $0.silentTo = region.silentTo.map(\.name)
+        $0.leaderPreference = region.leaderPreference.map(\.name)
+        $0.swept = region.sweep.isDone
+        $0.failed = region.failed
+        $0.promoted = region.promoted
+        $0.returned = region.returned
+        if let recovery = region.recovery {
+          $0.plan = Data(recovery.plan.bytes)
+          $0.step = recovery.step
+          $0.steps = recovery.steps
+        }
+        $0.groupCount = UInt64(membership.groups(in: region.region).count)
+      }
+    }
+    policies = membership.policies.map { policy in
+      .with {
+        $0.name = policy.name.name
+        $0.span = Cadastre_V1_PolicySpan(policy.span)
+      }
+    }
+    homeCount = UInt64(membership.homeCount)
+  }
+}
