@@ -10,10 +10,12 @@ PYTHON := .build/python
 CORE := CADASTRE_CORE=1
 # All at once the tests would get in each other's way on few cores; and none may hang for ever.
 TESTS := Tests/watchdog.py 1800 swift test --experimental-maximum-parallelization-width 6
+SEEDS ?= 100
+FIRST ?= 1
 PROTOS = $(wildcard proto/cadastre/v1/*.proto) $(wildcard proto/grpc/*/*/*.proto)
 SOURCES := Package.swift Sources Tests Benchmarks
 
-.PHONY: help setup build release python test test-core test-address test-thread lint format demo bench proto clean
+.PHONY: help setup build release python test test-core test-address test-thread simulate lint format demo bench proto clean
 
 help: ## Show what there is to make.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +60,10 @@ test-address: setup ## Run the index's tests under AddressSanitizer.
 test-thread: setup ## Run the index's concurrent tests under ThreadSanitizer.
 	$(CORE) swift test --scratch-path .build/thread --sanitize=thread --disable-xctest \
 	  --filter 'CatalogTests.RouteIndexConcurrency'
+
+simulate: setup ## Run SEEDS worlds from seeds (100), the first from FIRST (1).
+	$(CORE) swift build -c release --scratch-path .build/core-release --product simulate
+	.build/core-release/release/simulate --seeds $(SEEDS) --first $(FIRST)
 
 lint: ## Check the formatting and style of all Swift code.
 	@git ls-files --cached --others --exclude-standard $(SOURCES) | grep '\.swift$$' \

@@ -15,6 +15,7 @@ let settings: [SwiftSetting] = [
 var products: [Product] = [
   .executable(name: "index-bench", targets: ["IndexBench"]),
   .executable(name: "log-bench", targets: ["LogBench"]),
+  .executable(name: "simulate", targets: ["Simulate"]),
 ]
 
 var dependencies: [Package.Dependency] = [
@@ -61,6 +62,18 @@ var targets: [Target] = [
     dependencies: ["Replay", "StateMachines", "Catalog", "TestSupport", "CrashPlan"],
     swiftSettings: settings
   ),
+  // A world from a seed: the production code of leader and learners on a simulated disk, network and
+  // clock; its tests, and a program that runs many seeds.
+  .target(
+    name: "Simulation", dependencies: ["Replay", "StateMachines", "Catalog", "TestSupport"],
+    path: "Tests/Simulation", swiftSettings: settings),
+  .executableTarget(
+    name: "Simulate", dependencies: ["Simulation"], path: "Tests/Simulate",
+    swiftSettings: settings),
+  .testTarget(
+    name: "SimulationTests",
+    dependencies: ["Simulation", "Replay", "StateMachines", "Catalog", "TestSupport"],
+    swiftSettings: settings),
   // The figures of the route index and of the log; see Benchmarks/.
   .executableTarget(
     name: "IndexBench", dependencies: ["Catalog"], path: "Benchmarks/IndexBench",

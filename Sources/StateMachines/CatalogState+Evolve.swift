@@ -25,7 +25,7 @@ extension CatalogState {
     }
     let members = try membership(after: entry)
     let digest = CatalogState.digest(of: next, members)
-    guard entry.digest == digest else {
+    guard entry.digest == digest || !Guard.digest.isOn else {
       throw .diverged(entry.position, expected: entry.digest, found: digest)
     }
     moveOn(to: entry, hash: hash, routes: next, membership: members)

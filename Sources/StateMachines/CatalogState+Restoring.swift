@@ -72,7 +72,7 @@ extension CatalogState {
       throw .wrongDigest(expected: header.membership, found: members.digest)
     }
     let digest = CatalogState.digest(of: table, members)
-    guard digest == header.digest else {
+    guard digest == header.digest || !Guard.digest.isOn else {
       throw .wrongDigest(expected: header.digest, found: digest)
     }
     self.membership = members

@@ -215,7 +215,7 @@ extension StoreError {
   }
 
   /// Why the bytes at a position are not read.
-  init(_ error: LogCodingError, at position: LogPosition) {
+  package init(_ error: LogCodingError, at position: LogPosition) {
     self =
       error.needsNewerReader
       ? .needsNewerReader(position, "\(error)")
