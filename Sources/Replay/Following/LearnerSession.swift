@@ -66,12 +66,17 @@ package struct LearnerSession: Sendable {
   }
 
   /// Entries, the last of which has the given hash; nil from a leader that gives none. The others
-  /// are vouched for by the one after them, parts of the last by nothing else.
+  /// are vouched for by the one after them: the store would find only at that one, when it has taken
+  /// over the one before, that they do not go together.
   private static func step(_ entries: [EncodedEntry], vouchedBy hash: EntryHash?) -> Step {
+    for (index, next) in entries.enumerated().dropFirst()
+    where next.entry.previous != entries[index - 1].hash {
+      return Step(
+        store: Array(entries[..<(index - 1)]),
+        thenFail: .damagedOnTheWay(entries[index - 1].entry.position))
+    }
     guard let last = entries.last, let hash, hash != last.hash else { return Step(store: entries) }
-    let rest = entries.dropLast()
     return Step(
-      store: rest.last?.hash == last.entry.previous ? Array(rest) : [],
-      thenFail: .damagedOnTheWay(last.entry.position))
+      store: Array(entries.dropLast()), thenFail: .damagedOnTheWay(last.entry.position))
   }
 }

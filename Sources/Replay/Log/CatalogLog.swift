@@ -127,16 +127,22 @@ extension CatalogLog {
   /// last one in the state that the log begins after. `state` is the last that is proven. nil where
   /// the hash is not known.
   ///
+  /// Every entry names the one before it, also the first after a base. What follows the last proven
+  /// entry is asked too: that may name another one, and then it is this entry that is damaged.
+  ///
   /// - Throws: ``StoreError/damaged(_:_:)`` when the entry after it is none.
   func hash(at position: LogPosition, before state: CatalogState) throws(StoreError) -> EntryHash? {
-    if position == state.appliedThrough { return state.lastHash }
-    // Every entry names the one before it, also the first after a base.
+    let isLast = position == state.appliedThrough
     var hash: EntryHash?
-    try scan(from: position.next, maxCount: 1, maxBytes: .max) {
-      (position, bytes) throws(StoreError) in
-      hash = try EventLog.header(bytes, at: position).previous
+    do throws(StoreError) {
+      try scan(from: position.next, maxCount: 1, maxBytes: .max) {
+        (position, bytes) throws(StoreError) in
+        hash = try EventLog.header(bytes, at: position).previous
+      }
+    } catch {
+      guard isLast else { throw error }
     }
-    return hash
+    return hash ?? (isLast ? state.lastHash : nil)
   }
 
   /// That `state`, which was made of the whole log, is the one after the entry that was written last;
