@@ -44,7 +44,7 @@ struct RecoveryBench {
         .sweep(lost, epoch: record.epoch, limit: Self.sweepCount), in: store)
     }
     report(
-      "recovery.sweep", ["routes": routeCount], count: routeCount, unit: "routes",
+      "recovery.sweep", [:], count: routeCount, unit: "routes",
       since: sweep, nil)
     let planning = Start()
     let plan = try store.current.recoveryPlan(for: lost)
@@ -61,7 +61,7 @@ struct RecoveryBench {
       since: applying, nil)
     let promoted = store.current.membership.region(lost)?.promoted ?? 0
     report(
-      "recovery", ["routes": routeCount, "promoted": promoted], count: routeCount,
+      "recovery", ["promoted": promoted], count: routeCount,
       unit: "routes", since: start, nil)
   }
 }
