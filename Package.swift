@@ -73,7 +73,7 @@ var targets: [Target] = [
   .testTarget(
     name: "SimulationTests",
     dependencies: ["Simulation", "Replay", "StateMachines", "Catalog", "TestSupport"],
-    swiftSettings: settings),
+    exclude: ["README.md"], swiftSettings: settings),
   // The figures of the route index and of the log; see Benchmarks/.
   .executableTarget(
     name: "IndexBench", dependencies: ["Catalog"], path: "Benchmarks/IndexBench",
