@@ -47,7 +47,7 @@ package struct LeaderSession: Sendable {
     if let reason = try session.mismatch(start, view.state) {
       return (session, session.reset(reason, view))
     }
-    return (session, .started(view.state.catalog, session.heartbeat(view, answering: 0)))
+    return (session, .started(view.state.catalog, try session.heartbeat(view, answering: 0)))
   }
 
   private init(log: any CatalogLog, messageByteCount: Int, era: Int, cursor: LogPosition) {
@@ -67,7 +67,7 @@ package struct LeaderSession: Sendable {
     guard !isOver else { return [] }
     // A state that was taken over is not reached by entries.
     guard view.era == era else { return [reset(.trimmed, view)] }
-    let last = view.state.appliedThrough
+    let last = try end(view).position
     if cursor < last {
       guard let entries = try entries(after: cursor, through: last) else {
         return [reset(.trimmed, view)]
@@ -79,7 +79,24 @@ package struct LeaderSession: Sendable {
     }
     guard probe > answered else { return [] }
     answered = probe
-    return [.heartbeat(heartbeat(view, answering: probe))]
+    return [.heartbeat(try heartbeat(view, answering: probe))]
+  }
+
+  /// The last entry that learners are told of. Where the log is damaged behind the state, the entry
+  /// after the last one may name another one in its place: then it is that one which is damaged, in
+  /// a part that no digest covers, and not to be passed on.
+  private func end(
+    _ view: LeaderView
+  ) throws(StoreError) -> (position: LogPosition, version: CatalogVersion) {
+    let state = view.state
+    // Who knows itself whole knows its last entry.
+    guard view.staleness == nil, state.appliedThrough > .zero,
+      try log.hash(at: state.appliedThrough, before: state) != state.lastHash
+    else { return (state.appliedThrough, state.version) }
+    let before = LogPosition(state.appliedThrough.rawValue - 1)
+    let version =
+      before >= (try log.firstPosition()) ? try log.entry(at: before)?.entry.version : nil
+    return (before, version ?? state.version)
   }
 
   /// The bytes of some entries; nil when they are no longer retained. The log may hold more than is
@@ -108,7 +125,7 @@ package struct LeaderSession: Sendable {
       messages.append(
         .entries(
           batch, lastHash: try log.hash(at: position, before: view.state),
-          heartbeat(view, answering: answered)))
+          try heartbeat(view, answering: answered)))
       (batch, byteCount) = ([], 0)
     }
     var last = cursor
@@ -150,10 +167,10 @@ package struct LeaderSession: Sendable {
 
   private func heartbeat(
     _ view: LeaderView, answering probe: UInt64
-  ) -> FollowMessage.Heartbeat {
-    FollowMessage.Heartbeat(
-      position: view.state.appliedThrough, version: view.state.version, probe: probe,
-      staleness: view.staleness)
+  ) throws(StoreError) -> FollowMessage.Heartbeat {
+    let end = try end(view)
+    return FollowMessage.Heartbeat(
+      position: end.position, version: end.version, probe: probe, staleness: view.staleness)
   }
 
   private mutating func reset(_ reason: FollowReset.Reason, _ view: LeaderView) -> FollowMessage {
