@@ -89,11 +89,11 @@ extension Event {
     case .routesMerged: "merge"
     case .routeMoved: "move"
     case .routeStateChanged: "state change"
-    case .allowedRegionsChanged: "change of regions"
+    case .allowedRegionsChanged: "region change"
     case .catalogCommitted: "commitment"
     case .logTrimmed: "trim"
     case .region(let event): event.kindText
-    case .membership: "members"
+    case .membership: "member change"
     }
   }
 }
