@@ -247,7 +247,7 @@ def long_history(bench, work, results, quick):
          milliseconds(statistics.median(line["seconds"] for line in start)), ""],
         ["the owner of a key as of one of them, median", f"{lookup['p50_us'] / 1000:.2f} ms", ""],
         ["… p99", f"{lookup['p99_us'] / 1000:.2f} ms", ""],
-        [f"a plain scan of {scan["entries"]:,} entries with a SHA-256 of each",
+        [f"a plain scan of {scan['entries']:,} entries with a SHA-256 of each",
          milliseconds(scan["seconds"]), ""],
         ["verify, the log alone", milliseconds(alone["seconds"]),
          f"{alone['seconds'] / scan['seconds']:.1f}"],
@@ -256,11 +256,18 @@ def long_history(bench, work, results, quick):
     ])
 
 
-def mirror(cadastre, bench, work, results, quick):
+def mirror(cadastre, work, results, quick):
     """A learner with an empty folder, over loopback, beside a copy of the same bytes with cp."""
-    size = ["--routes", 100_000, "--entries", 20_000] if quick else []
-    run(bench, "history", *size, "--folder", work / "leader")
-    shutil.rmtree(work / "leader" / "checkpoints", ignore_errors=True)
+    count, batches = (100_000, 5) if quick else (1_000_000, 20)
+    names = [f"{number * 0x9E3779B97F4A7C15 % 2**64:016x}" for number in range(1, count + 1)]
+    (work / "names").write_text("\n".join(names) + "\n")
+    log = ["--log", work / "leader", "--json"]
+    run(cadastre, "import", work / "names", "--every", "1", "--groups-by", "round-robin",
+        "--groups", "1000", *log)
+    for batch in range(batches):
+        begin = batch * 1000
+        run(cadastre, "split", *log, "--at",
+            *(name + "/" for name in names[begin:begin + 1000]))
     rows = []
     with subprocess.Popen(
             [cadastre, "serve", "--log", work / "leader", "--address-file", work / "leader.address"],
@@ -272,7 +279,8 @@ def mirror(cadastre, bench, work, results, quick):
             leader.terminate()
     results["mirror"] = rows
     pairs = list(zip(*((row["rebuild_seconds"], row["copy_seconds"]) for row in rows)))
-    table(f"A mirror of {rows[0]['entries']:,} entries, {rows[0]['bytes']:,} bytes on disk",
+    table(f"A mirror of {rows[0]['routes']:,} routes, {rows[0]['entries']:,} entries, "
+          f"{rows[0]['bytes']:,} bytes on disk",
           ["", "time", "ratio"], [
         ["cp and sync", milliseconds(statistics.median(pairs[1])), ""],
         ["a learner with an empty folder, until it has all, each entry proven and folded",
@@ -303,7 +311,8 @@ def mirror_once(cadastre, work, number):
     size = (copy / "data.mdb").stat().st_blocks * 512
     shutil.rmtree(copy)
     shutil.rmtree(learner)
-    return {"bench": "mirror", "entries": status["position"], "bytes": size,
+    return {"bench": "mirror", "routes": status["routes"], "entries": status["position"],
+            "bytes": size,
             "copy_seconds": copied, "rebuild_seconds": rebuilt}
 
 
@@ -367,7 +376,7 @@ def main():
         if arguments.only in (None, "long"):
             long_history(log_bench, work, results, arguments.quick)
         if arguments.only in (None, "mirror"):
-            mirror(arguments.cadastre, log_bench, work, results, arguments.quick)
+            mirror(arguments.cadastre, work, results, arguments.quick)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     folder.mkdir(exist_ok=True)
