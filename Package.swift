@@ -96,10 +96,20 @@ if !coreOnly {
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
   ]
   targets += [
+    // The code that is generated from proto/, apart so that it is compiled once.
+    .target(
+      name: "CadastreProtocol",
+      dependencies: [
+        .product(name: "GRPCCore", package: "grpc-swift-2"),
+        .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
+        .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+      ],
+      swiftSettings: settings
+    ),
     .executableTarget(
       name: "Node",
       dependencies: [
-        "Replay", "StateMachines", "Catalog",
+        "CadastreProtocol", "Replay", "StateMachines", "Catalog",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "GRPCCore", package: "grpc-swift-2"),
         .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
@@ -116,7 +126,7 @@ if !coreOnly {
     .testTarget(
       name: "NodeTests",
       dependencies: [
-        "Node", "Replay", "StateMachines", "Catalog", "TestSupport",
+        "Node", "CadastreProtocol", "Replay", "StateMachines", "Catalog", "TestSupport",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "GRPCCore", package: "grpc-swift-2"),
         .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),

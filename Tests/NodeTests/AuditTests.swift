@@ -1,3 +1,4 @@
+import CadastreProtocol
 import Catalog
 import Foundation
 import GRPCCore

@@ -1,3 +1,4 @@
+import CadastreProtocol
 import Catalog
 
 /// What a read asks of the state that answers it.

@@ -1,3 +1,4 @@
+import CadastreProtocol
 import SwiftProtobuf
 
 /// Whom a learner follows, and what it received from whom.

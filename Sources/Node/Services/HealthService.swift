@@ -1,3 +1,4 @@
+import CadastreProtocol
 import GRPCCore
 import SwiftProtobuf
 

@@ -1,3 +1,4 @@
+import CadastreProtocol
 import Foundation
 import GRPCCore
 import Replay

@@ -1,3 +1,4 @@
+import CadastreProtocol
 import ArgumentParser
 import Catalog
 import SwiftProtobuf
