@@ -84,7 +84,10 @@ var targets: [Target] = [
 ]
 
 if !coreOnly {
-  products += [.executable(name: "cadastre", targets: ["Node"])]
+  products += [
+    .executable(name: "cadastre", targets: ["Node"]),
+    .library(name: "CadastreClient", targets: ["CadastreClient"]),
+  ]
   dependencies += [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
@@ -106,10 +109,22 @@ if !coreOnly {
       ],
       swiftSettings: settings
     ),
+    // What it takes to call a node: needs neither log nor server.
+    .target(
+      name: "CadastreClient",
+      dependencies: [
+        "CadastreProtocol", "StateMachines", "Catalog",
+        .product(name: "GRPCCore", package: "grpc-swift-2"),
+        .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
+        .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
+        .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+      ],
+      swiftSettings: settings
+    ),
     .executableTarget(
       name: "Node",
       dependencies: [
-        "CadastreProtocol", "Replay", "StateMachines", "Catalog",
+        "CadastreClient", "CadastreProtocol", "Replay", "StateMachines", "Catalog",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "GRPCCore", package: "grpc-swift-2"),
         .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
@@ -126,7 +141,8 @@ if !coreOnly {
     .testTarget(
       name: "NodeTests",
       dependencies: [
-        "Node", "CadastreProtocol", "Replay", "StateMachines", "Catalog", "TestSupport",
+        "Node", "CadastreClient", "CadastreProtocol", "Replay", "StateMachines", "Catalog",
+        "TestSupport",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "GRPCCore", package: "grpc-swift-2"),
         .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CadastreClient
 import Catalog
 import Replay
 import StateMachines

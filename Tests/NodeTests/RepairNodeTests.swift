@@ -1,3 +1,4 @@
+import CadastreClient
 import Catalog
 import Foundation
 import GRPCCore

@@ -1,3 +1,4 @@
+import CadastreClient
 import Synchronization
 
 /// Runs `body`, and cancels it when it takes longer than `limit`.

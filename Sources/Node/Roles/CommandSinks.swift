@@ -1,3 +1,4 @@
+import CadastreClient
 import CadastreProtocol
 import Catalog
 import GRPCCore

@@ -1,3 +1,4 @@
+import CadastreClient
 import Replay
 
 /// Timeouts, intervals and sizes that fit a kind of network. Each can be set by itself as well.

@@ -1,3 +1,4 @@
+import CadastreClient
 import GRPCCore
 import GRPCNIOTransportHTTP2Posix
 import NIOCore

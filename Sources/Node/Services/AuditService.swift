@@ -1,3 +1,4 @@
+import CadastreClient
 import CadastreProtocol
 import Catalog
 import Foundation
@@ -149,7 +150,7 @@ package struct AuditService: Cadastre_V1_Audit.ServiceProtocol {
   ) async throws -> StreamingServerResponse<Wire.AuditProveResponse> {
     let message = request.message
     return answer(request.metadata) { call, writer in
-      let key = try Node.key("key", message.key)
+      let key = try CadastreClient.key("key", message.key)
       let head = message.hasHeadPosition ? LogPosition(message.headPosition) : nil
       let point = try await call.resolve(message.asOf.value)
       let bytes = try await call.step {

@@ -1,3 +1,4 @@
+import CadastreClient
 import CadastreProtocol
 import Catalog
 import GRPCCore
@@ -97,25 +98,5 @@ func optionalRegion(_ name: String) throws(MalformedMessage) -> Region? {
     return try Region(name)
   } catch {
     throw MalformedMessage("region: \(error)")
-  }
-}
-
-/// The groups of these ranges.
-func groupSet(_ ranges: [Cadastre_V1_GroupRange]) throws(MalformedMessage) -> GroupSet {
-  var runs: [GroupRun] = []
-  for range in ranges {
-    guard range.first <= range.last else {
-      throw MalformedMessage("groups: \(range.first) is after \(range.last)")
-    }
-    runs.append(GroupRun(GroupID(range.first), through: GroupID(range.last)))
-  }
-  return GroupSet(runs)
-}
-
-extension Cadastre_V1_GroupRange {
-  init(_ run: GroupRun) {
-    self.init()
-    first = run.first.rawValue
-    last = run.last.rawValue
   }
 }

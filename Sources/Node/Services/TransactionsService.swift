@@ -1,3 +1,4 @@
+import CadastreClient
 import CadastreProtocol
 import Catalog
 import Foundation
@@ -51,35 +52,5 @@ package struct TransactionsService: Cadastre_V1_Transactions.ServiceProtocol {
       try fixed("transaction_id", request.message.transactionID),
       in: try optionalRegion(request.message.region))
     return ServerResponse(message: Cadastre_V1_TransactionResponse(transaction))
-  }
-}
-
-extension Cadastre_V1_TransactionResponse {
-  init(_ transaction: Transaction) {
-    self.init()
-    transactionID = Data(transaction.id.bytes)
-    participants = transaction.participants.runs.map(Cadastre_V1_GroupRange.init)
-    expiresAt = transaction.expiry.rawValue
-    switch transaction.outcome {
-    case nil: outcome = .unspecified
-    case .aborted: outcome = .aborted
-    case .committed(let time):
-      outcome = .committed
-      commitTimestamp = time.rawValue
-    }
-  }
-
-  /// The transaction that is told.
-  func value() throws(MalformedMessage) -> Transaction {
-    let end: TransactionOutcome?
-    switch outcome {
-    case .unspecified: end = nil
-    case .committed: end = .committed(at: HybridTimestamp(commitTimestamp))
-    case .aborted: end = .aborted
-    case .UNRECOGNIZED: throw MalformedMessage("outcome: it is none that is known here")
-    }
-    return Transaction(
-      id: try fixed("transaction_id", transactionID), participants: try groupSet(participants),
-      expiry: HybridTimestamp(expiresAt), outcome: end)
   }
 }

@@ -1,3 +1,4 @@
+import CadastreClient
 import CadastreProtocol
 import Catalog
 import Foundation
@@ -234,7 +235,8 @@ extension Cadastre_V1_AuditDiffSummary {
     (summary.added, summary.removed, summary.changed) = (added, removed, changed)
     for group in groups { summary.groups[GroupID(group.groupID)] = group.tally.value }
     for tally in regions {
-      let region = tally.region.isEmpty ? nil : try Node.regions("region", [tally.region]).first
+      let region: Region? =
+        tally.region.isEmpty ? nil : try CadastreClient.region("region", tally.region)
       summary.regions[region] = tally.tally.value
     }
     return summary

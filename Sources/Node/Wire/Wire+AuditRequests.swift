@@ -1,3 +1,4 @@
+import CadastreClient
 import CadastreProtocol
 import Catalog
 import Foundation
@@ -67,7 +68,7 @@ extension Cadastre_V1_AuditHistoryRequest {
   /// - Throws: ``MalformedMessage`` when there is none, or it is none.
   func historyScope() throws(MalformedMessage) -> HistoryScope {
     switch scope {
-    case .key(let data): return .key(try Node.key("key", data))
+    case .key(let data): return .key(try CadastreClient.key("key", data))
     case .routeID(let id): return .route(RouteID(id), ancestors: !own)
     case .groupID(let group): return .group(GroupID(group))
     case .span(let span): return .span(try span.value())

@@ -1,3 +1,4 @@
+import CadastreClient
 import Foundation
 import Synchronization
 import TestSupport

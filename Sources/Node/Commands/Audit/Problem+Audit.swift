@@ -1,3 +1,4 @@
+import CadastreClient
 import Replay
 
 extension Problem {

@@ -1,23 +1,6 @@
 import Catalog
 import StateMachines
 
-/// Which routes a watch is about.
-package enum WatchFilter: Hashable, Sendable {
-  case all
-  /// Those that overlap the span.
-  case span(KeySpan)
-  case group(GroupID)
-
-  /// Whether the filter lets a route through. O(1).
-  package func contains(_ route: Route) -> Bool {
-    switch self {
-    case .all: true
-    case .span(let span): route.span.overlaps(span)
-    case .group(let group): route.group == group
-    }
-  }
-}
-
 /// What one version changed.
 package struct VersionChange: Hashable, Sendable {
   package var version: CatalogVersion

@@ -38,6 +38,32 @@ package struct NodeStatus: Sendable {
   package var warnings: [String] = []
 
   package var version: CatalogVersion { stamp.version }
+
+  package init(
+    role: NodeRole, region: String, catalog: CatalogID, stamp: ReadStamp, position: LogPosition,
+    firstPosition: LogPosition, headHash: EntryHash, digest: StateDigest,
+    lastTime: HybridTimestamp, routeCount: UInt64, oldestVersion: CatalogVersion,
+    newestVersion: CatalogVersion, uptime: Duration, leaderAddress: String,
+    learner: LearnerStatus?, condition: String, warnings: [String] = []
+  ) {
+    self.role = role
+    self.region = region
+    self.catalog = catalog
+    self.stamp = stamp
+    self.position = position
+    self.firstPosition = firstPosition
+    self.headHash = headHash
+    self.digest = digest
+    self.lastTime = lastTime
+    self.routeCount = routeCount
+    self.oldestVersion = oldestVersion
+    self.newestVersion = newestVersion
+    self.uptime = uptime
+    self.leaderAddress = leaderAddress
+    self.learner = learner
+    self.condition = condition
+    self.warnings = warnings
+  }
 }
 
 /// A learner's bond to its leader.

@@ -1,7 +1,6 @@
 import CadastreProtocol
 import Catalog
 import GRPCCore
-import Replay
 
 /// What a watch tells, in order.
 package enum WatchEvent: Sendable {
@@ -66,14 +65,14 @@ extension NodeClient {
 }
 
 /// Makes events of a watch's messages; holds back a version until all of it is there.
-struct WatchReader {
+package struct WatchReader {
   private var version = CatalogVersion.zero
   private var isFiltered = false
   private var partial: Wire.VersionDelta?
 
-  init() {}
+  package init() {}
 
-  mutating func events(
+  package mutating func events(
     in message: Wire.WatchResponse
   ) throws(MalformedMessage) -> [WatchEvent] {
     switch message.kind {

@@ -5,7 +5,7 @@ import StateMachines
 import SwiftProtobuf
 
 /// - Throws: ``MalformedMessage`` when the field is no region's name.
-func region(_ field: String, _ name: String) throws(MalformedMessage) -> Region {
+package func region(_ field: String, _ name: String) throws(MalformedMessage) -> Region {
   do {
     return try Region(name)
   } catch {

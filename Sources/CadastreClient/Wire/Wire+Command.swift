@@ -140,6 +140,6 @@ extension Cadastre_V1_SetStateRequest: WireCommand {
 extension Cadastre_V1_SetAllowedRegionsRequest: WireCommand {
   package func change() throws(MalformedMessage) -> RouteChange {
     .setAllowedRegions(
-      routeIds.map(RouteID.init), to: try Node.regions("regions", regions))
+      routeIds.map(RouteID.init), to: try CadastreClient.regions("regions", regions))
   }
 }

@@ -14,17 +14,17 @@ package final class NodeClient: Sendable {
   package static let maximumMessageByteCount = 16 << 20
 
   package let address: NodeAddress
-  let client: GRPCClient<Transport>
+  package let client: GRPCClient<Transport>
 
-  let reads: Cadastre_V1_CatalogReads.Client<Transport>
-  let commands: Cadastre_V1_CatalogCommands.Client<Transport>
-  let watches: Cadastre_V1_CatalogWatch.Client<Transport>
-  let replication: Cadastre_V1_Replication.Client<Transport>
-  let audits: Cadastre_V1_Audit.Client<Transport>
-  let timestamps: Cadastre_V1_Timestamps.Client<Transport>
-  let transactions: Cadastre_V1_Transactions.Client<Transport>
-  let members: Cadastre_V1_Members.Client<Transport>
-  let health: Grpc_Health_V1_Health.Client<Transport>
+  package let reads: Cadastre_V1_CatalogReads.Client<Transport>
+  package let commands: Cadastre_V1_CatalogCommands.Client<Transport>
+  package let watches: Cadastre_V1_CatalogWatch.Client<Transport>
+  package let replication: Cadastre_V1_Replication.Client<Transport>
+  package let audits: Cadastre_V1_Audit.Client<Transport>
+  package let timestamps: Cadastre_V1_Timestamps.Client<Transport>
+  package let transactions: Cadastre_V1_Transactions.Client<Transport>
+  package let members: Cadastre_V1_Members.Client<Transport>
+  package let health: Grpc_Health_V1_Health.Client<Transport>
 
   /// Makes a client that connects once ``run()`` runs.
   ///
@@ -81,7 +81,8 @@ package final class NodeClient: Sendable {
     }
   }
 
-  func options(_ deadline: Duration?) -> CallOptions {
+  /// How a call that may take so long is made.
+  package func options(_ deadline: Duration?) -> CallOptions {
     var options = CallOptions.defaults
     options.timeout = deadline
     options.waitForReady = false
@@ -102,7 +103,7 @@ extension NodeAddress {
 }
 
 /// Runs a call and tells what went wrong in our words.
-func calling<Result>(
+package func calling<Result>(
   _ address: NodeAddress, isolation: isolated (any Actor)? = #isolation,
   _ call: () async throws -> Result
 ) async throws(NodeError) -> Result {
@@ -115,7 +116,7 @@ func calling<Result>(
 
 /// Like ``calling(_:isolation:_:)`` for a stream whose messages are handled by somebody else: what
 /// the handler throws is passed on as it is.
-func streaming<Result>(
+package func streaming<Result>(
   _ address: NodeAddress, isolation: isolated (any Actor)? = #isolation,
   _ call: () async throws -> Result
 ) async throws -> Result {
