@@ -109,7 +109,7 @@ demo: release ## Tell the life of a catalog, with real keys and real processes; 
 	Tests/demo/demo.sh .build/release/cadastre
 
 bench: ## Measure, side by side with Rust's BTreeMap, plain LMDB and etcd; writes Benchmarks/results.
-	$(MAKE) setup PACKAGES="$(PACKAGES) etcd-server etcd-client"
+	$(MAKE) setup PACKAGES="$(PACKAGES) etcd-server etcd-client nghttp2-client curl"
 	$(CORE) swift build -c release --scratch-path .build/core-release --product index-bench
 	$(CORE) swift build -c release --scratch-path .build/core-release --product log-bench
 	$(MAKE) release

@@ -19,49 +19,16 @@ import sys
 import tempfile
 import time
 
+import latency
+import paths
+import service
+from tools import (
+    ask, median, milliseconds, pick, ratios, run, table, thousands, wait_for)
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RUNS = 3
-
-
-def run(*command):
-    """Runs a command and returns the JSON lines that it prints."""
-    shown = " ".join(str(word) for word in command)
-    print(f"$ {shown}", file=sys.stderr, flush=True)
-    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        sys.exit(f"error: {shown} ended with status {done.returncode}")
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-
-
-def pick(lines, **facts):
-    """The one line with these facts."""
-    found = [line for line in lines if all(line.get(k) == v for k, v in facts.items())]
-    if len(found) != 1:
-        sys.exit(f"error: {len(found)} figures for {facts}")
-    return found[0]
-
-
-def median(runs, figure, **facts):
-    return statistics.median(pick(lines, **facts)[figure] for lines in runs)
-
-
-def ratios(left, right):
-    """The median of the ratios, pair by pair."""
-    return statistics.median(a / b for a, b in zip(left, right))
-
-
-def table(title, header, rows):
-    cells = [header] + [[str(cell) for cell in row] for row in rows]
-    print(f"\n### {title}\n")
-    for number, row in enumerate(cells):
-        print("| " + " | ".join(row) + " |")
-        if number == 0:
-            print("|" + "|".join(["---"] + ["---:"] * (len(row) - 1)) + "|")
-    sys.stdout.flush()
-
-
-def thousands(number):
-    return f"{number:,.0f}"
+PARTS = ["index", "paths", "large", "log", "ack", "readers", "history", "long", "mirror", "service",
+         "start"]
 
 
 def lookups(bench, work, results, quick):
@@ -167,10 +134,6 @@ def log(bench, work, results, quick):
     bootstrap = [line["routes_per_second"] for line in replay if line["bench"] == "replay.bootstrap"]
     rows.append(["replay of the bootstrap, routes", thousands(statistics.median(bootstrap))])
     table("Replay", ["", "events/s"], rows)
-
-
-def milliseconds(seconds):
-    return f"{seconds * 1000:,.1f} ms"
 
 
 def history(bench, work, results, quick):
@@ -316,21 +279,6 @@ def mirror_once(cadastre, work, number):
             "copy_seconds": copied, "rebuild_seconds": rebuilt}
 
 
-def ask(cadastre, address):
-    done = subprocess.run([cadastre, "status", "--server", address, "--json"],
-                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    return json.loads(done.stdout) if done.returncode == 0 else None
-
-
-def wait_for(look):
-    end = time.monotonic() + 600
-    while time.monotonic() < end:
-        if found := look():
-            return found
-        time.sleep(0.02)
-    sys.exit("error: waited ten minutes for a node")
-
-
 def machine():
     model = "unknown"
     for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
@@ -345,7 +293,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="a tenth of the size, to try it out")
     parser.add_argument("--bin", type=pathlib.Path, default=ROOT / ".build/core-release/release",
                         help="where index-bench and log-bench are")
-    parser.add_argument("--only", choices=["index", "log", "history", "long", "mirror"],
+    parser.add_argument("--only", choices=PARTS,
                         help="one part; the other figures stay as they were")
     parser.add_argument("--cadastre", type=pathlib.Path, default=ROOT / ".build/release/cadastre",
                         help="the program, for what is measured between nodes")
@@ -366,17 +314,31 @@ def main():
         index_bench, log_bench = arguments.bin / "index-bench", arguments.bin / "log-bench"
         if arguments.only in (None, "index"):
             lookups(index_bench, work, results, arguments.quick)
+        if arguments.only in (None, "paths"):
+            paths.paths(index_bench, work, results, arguments.quick, RUNS)
+        if arguments.only in (None, "large"):
+            paths.ten_million(index_bench, work, results, arguments.quick)
+        if arguments.only in (None, "ack"):
+            latency.acknowledgements(log_bench, work, results, arguments.quick, RUNS)
+        if arguments.only in (None, "readers"):
+            latency.readers(log_bench, work, results, arguments.quick)
         if arguments.only in (None, "log"):
             log(log_bench, work, results, arguments.quick)
         if arguments.only in (None, "history"):
-            if not (work / "keys.bin").exists():
-                run(index_bench, "--only", "nothing", "--write", work,
-                    *(["--routes", 100_000] if arguments.quick else []))
+            # Whatever part came before may have left other keys there.
+            run(index_bench, "--only", "nothing", "--write", work,
+                *(["--routes", 100_000] if arguments.quick else []))
             history(log_bench, work, results, arguments.quick)
         if arguments.only in (None, "long"):
             long_history(log_bench, work, results, arguments.quick)
         if arguments.only in (None, "mirror"):
             mirror(arguments.cadastre, work, results, arguments.quick)
+        for name, part in (("service", service.service), ("start", service.starts)):
+            if arguments.only in (None, name):
+                folder_of_part = work / name
+                folder_of_part.mkdir()
+                part(arguments.cadastre, index_bench, folder_of_part, results, arguments.quick,
+                     RUNS)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     folder.mkdir(exist_ok=True)

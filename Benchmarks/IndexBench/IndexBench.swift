@@ -10,6 +10,8 @@ import Catalog
 @main
 struct IndexBench {
   private var keyPath: String?
+  private var lookupPath: String?
+  private var splitPath: String?
   private var outputFolder: String?
   private var count = 1_000_000
   private var lookupCount = 1_000_000
@@ -18,12 +20,15 @@ struct IndexBench {
 
   static let usage = """
     usage: index-bench [--routes N] [--lookups N] [--seed S] 
-             [--only NAMES] [--keys FILE] [--write FOLDER]
+             [--only NAMES] [--keys FILE] [--lookup-keys FILE] [--splits FILE] [--write FOLDER]
 
       --only NAMES    of lookup, memory, split, batch, retain, store, churn, clock, with commas
                       between them
       --keys FILE     routes start at the keys of this file, not at made ones
-      --write FOLDER  write keys.bin and lookups.bin there, for Benchmarks/rust/btreemap.rs
+      --lookup-keys FILE  look these keys up
+      --splits FILE   churn splits at the keys of this file, in their order
+      --write FOLDER  write keys.bin and lookups.bin there, for Benchmarks/rust/btreemap.rs; and
+                      splits.bin, the keys at which churn split
 
     A file holds keys one behind the other, each behind its length: four bytes, little-endian.
     """
@@ -48,6 +53,8 @@ struct IndexBench {
       case "--lookups": lookupCount = Int(value) ?? lookupCount
       case "--seed": seed = UInt64(value) ?? seed
       case "--keys": keyPath = value
+      case "--lookup-keys": lookupPath = value
+      case "--splits": splitPath = value
       case "--write": outputFolder = value
       case "--only": only = value.split(separator: ",").map(String.init)
       default: throw .usage(option)
@@ -63,7 +70,8 @@ struct IndexBench {
     var random = Generator(seed: seed)
     let starts = try sortedStarts(&random)
     var lookups = KeyFile()
-    for _ in 0..<lookupCount {
+    if let lookupPath { lookups = try KeyFile.read(lookupPath) }
+    for _ in 0..<(lookupPath == nil ? lookupCount : 0) {
       // Made keys are looked up like made ones; a file's are looked up themselves.
       let chosen = Int(random.next() % UInt64(starts.count))
       lookups.append(keyPath == nil ? random.key() : starts[chosen])
@@ -83,7 +91,12 @@ struct IndexBench {
     if runs("retain") { try bench.retainVersions() }
     if runs("store") { try bench.storeAndLoad() }
     if runs("churn") {
-      try bench.splitInBatches(name: "million_splits", batches: count / 1_000)
+      if let splitPath {
+        try bench.split(at: KeyFile.read(splitPath), name: "million_splits")
+      } else {
+        try bench.splitInBatches(name: "million_splits", batches: count / 1_000)
+      }
+      if let outputFolder { try bench.boundaries.write(to: outputFolder + "/splits.bin") }
       bench.lookUp("lookup_after_splits")
       bench.measureMemory("memory_after_splits")
     }

@@ -7,6 +7,8 @@ struct TableBench {
   private var random: Generator
   private let overhead = clockOverhead()
   private var clock: UInt64 = 0
+  /// All keys at which the table was split, in order.
+  private(set) var boundaries = KeyFile()
 
   init(starts: [[UInt8]], lookups: KeyFile, random: Generator) {
     self.lookups = lookups
@@ -152,6 +154,7 @@ struct TableBench {
       try apply(splits[...])
       processor += processorNanoseconds() - processorStart
       let end = nanoseconds()
+      for split in splits { boundaries.append(split.boundary.bytes) }
       samples.append(from: start, to: end)
       elapsed += end - start
     }
@@ -161,6 +164,37 @@ struct TableBench {
         + "\"mean_ns_per_split\":\(decimal(Double(elapsed) / Double(batches * batchCount))),"
         + "\"mean_cpu_ns_per_split\":\(decimal(Double(processor) / Double(batches * batchCount))),"
         + samples.fields())
+  }
+
+  /// Splits at given keys, in their order, up to a thousand in a version; keys at which a route
+  /// starts already are passed over.
+  mutating func split(at keys: KeyFile, name: String) throws(RouteTableError) {
+    var batch: [Split] = []
+    var taken: Set<RouteID> = []
+    let (start, before) = (nanoseconds(), table.count)
+    for index in 0..<keys.count {
+      let boundary = Key(unchecked: keys.key(index))
+      guard var route = table.route(containing: boundary), route.span.lower != boundary else {
+        continue
+      }
+      if batch.count == 1_000 || taken.contains(route.id) {
+        try apply(batch[...])
+        batch.removeAll(keepingCapacity: true)
+        taken.removeAll(keepingCapacity: true)
+        guard let now = table.route(containing: boundary), now.span.lower != boundary else {
+          continue
+        }
+        route = now
+      }
+      taken.insert(route.id)
+      batch.append(Split(route: route.id, start: route.span.lower, boundary: boundary))
+    }
+    if !batch.isEmpty { try apply(batch[...]) }
+    let splits = max(1, table.count - before)
+    report(
+      name,
+      "\"splits\":\(table.count - before),"
+        + "\"mean_ns_per_split\":\(decimal(Double(nanoseconds() - start) / Double(splits)))")
   }
 
   /// What 1,024 versions, one split each, hold beyond the newest.

@@ -7,7 +7,7 @@ import StateMachines
 @main
 struct LogBench {
   static let usage = """
-    usage: log-bench [append] [submit] [replay] [history] [regions] [recovery]
+    usage: log-bench [append] [submit] [replay] [history] [regions] [recovery] [ack] [readers]
                      [--folder FOLDER] [--routes N]
                      [--entries N] [--keep FILE]
 
@@ -18,11 +18,16 @@ struct LogBench {
                versions, one split each, over --routes routes
       regions  renewals of 100,000 groups, led in one step and in 100,000, and timestamps; only when
                it is named
+      ack      --entries commands (3,000) over --routes routes, each sent when the one before has its
+               answer; only when it is named
+      readers  lookups by 1 to --readers threads at once while a writer publishes, and while none
+               does; only when it is named
       recovery from the loss of a region with --routes routes to all of them being promoted
 
       --folder FOLDER  where the logs go, on the disk to be measured; removed afterwards
       --routes N       routes of the replay's bootstrap, 1,000,000
       --entries N      splits of the replay, 500,000; versions of the history, 100,000
+      --readers N      2
       --keep FILE      writes the appended entries there, for Benchmarks/c/lmdb_append.c
     """
 
@@ -31,6 +36,7 @@ struct LogBench {
   var entryCount: Int?
   var keepPath: String?
   var modes: [String] = []
+  var readerCount = 2
 
   static func main() {
     do {
@@ -47,9 +53,10 @@ struct LogBench {
     var arguments = CommandLine.arguments.dropFirst()
     while let argument = arguments.popFirst() {
       switch argument {
-      case "append", "submit", "replay", "history", "regions", "recovery":
+      case "append", "submit", "replay", "history", "regions", "recovery", "ack", "readers":
         modes.append(argument)
       case "--folder": folder = arguments.popFirst() ?? folder
+      case "--readers": readerCount = arguments.popFirst().flatMap { Int($0) } ?? readerCount
       case "--keep": keepPath = arguments.popFirst()
       case "--routes": routeCount = arguments.popFirst().flatMap { Int($0) } ?? routeCount
       case "--entries": entryCount = arguments.popFirst().flatMap { Int($0) }
@@ -63,6 +70,11 @@ struct LogBench {
     defer { removeFolder(folder) }
     if modes.contains("append") { try appendBench() }
     if modes.contains("submit") { try submitBench() }
+    if modes.contains("ack") { try acknowledgementBench() }
+    if modes.contains("readers") {
+      let bench = try ReaderBench(folder: "\(folder)/readers", routeCount: routeCount)
+      bench.run(readers: max(1, readerCount), each: .seconds(2))
+    }
     if modes.contains("replay") { try replayBench() }
     if modes.contains("regions") { try regionBench() }
     if modes.contains("history") {
@@ -127,6 +139,20 @@ struct LogBench {
         "store.submit", ["clients": clients], count: commands, unit: "commands",
         since: start, times)
     }
+    store.close()
+  }
+
+  /// From submission to acknowledgement where nothing else goes on.
+  private func acknowledgementBench() throws {
+    let store = try CatalogStore.create(
+      folder: "\(folder)/ack", catalog: EntryMaker.catalog, wallMilliseconds: wallMilliseconds)
+    try submit(EntryMaker.bootstrap(routeCount: routeCount), to: store)
+    // The checkpoint of the bootstrap is not what is measured.
+    _ = try store.checkpointNow()
+    let (count, start) = (entryCount ?? 3_000, Start())
+    let times = ClientRun(store: store, first: 1, count: count).run(clients: 1)
+    report(
+      "store.ack", ["routes": routeCount], count: count, unit: "commands", since: start, times)
     store.close()
   }
 

@@ -73,6 +73,13 @@ class Etcd:
         kvs = self.call("/v3/kv/range", {"key": encoded(key)}).get("kvs", [])
         return base64.b64decode(kvs[0]["value"]) if kvs else None
 
+    def fill(self, keys):
+        """Puts all keys, each with the value of its number."""
+        for start in range(0, len(keys), KEYS_A_TRANSACTION):
+            self.call("/v3/kv/txn", {"success": [
+                {"requestPut": {"key": encoded(key), "value": encoded(value(start + i))}}
+                for i, key in enumerate(keys[start : start + KEYS_A_TRANSACTION])]})
+
     def wait_for(self, key, value):
         """Until the first right answer."""
         deadline = time.monotonic() + 120
@@ -140,10 +147,7 @@ def main():
     with Etcd(folder) as etcd:
         etcd.wait_until_up()
         begin = time.monotonic()
-        for start in range(0, len(keys), KEYS_A_TRANSACTION):
-            etcd.call("/v3/kv/txn", {"success": [
-                {"requestPut": {"key": encoded(key), "value": encoded(value(start + i))}}
-                for i, key in enumerate(keys[start : start + KEYS_A_TRANSACTION])]})
+        etcd.fill(keys)
         report("load", keys=len(keys), seconds=time.monotonic() - begin)
         begin = time.monotonic()
         etcd.etcdctl("snapshot", "save", snapshot)

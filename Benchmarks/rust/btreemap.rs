@@ -1,7 +1,9 @@
 // Predecessor lookups over Rust's BTreeMap, to stand beside index-bench: the same keys, the same
 // lookups in the same order, the same loops.
 //
-//   rustc -O Benchmarks/rust/btreemap.rs -o btreemap && ./btreemap keys.bin lookups.bin
+//   rustc -O Benchmarks/rust/btreemap.rs -o btreemap && ./btreemap keys.bin lookups.bin [splits.bin]
+//
+// With splits.bin the keys in it are inserted one by one after the others, and the lookups done again.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -29,8 +31,8 @@ fn predecessor(map: &BTreeMap<Box<[u8]>, u64>, key: &[u8]) -> u64 {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    if arguments.len() != 3 {
-        eprintln!("usage: btreemap KEYS LOOKUPS");
+    if arguments.len() != 3 && arguments.len() != 4 {
+        eprintln!("usage: btreemap KEYS LOOKUPS [SPLITS]");
         std::process::exit(1);
     }
     let keys = read(&arguments[1]);
@@ -48,14 +50,36 @@ fn main() {
     for (index, key) in keys.into_iter().enumerate() {
         map.insert(key, index as u64 + 1);
     }
+    measure("rust_btreemap_lookup", &map, &flat, &ranges);
+    if let Some(path) = arguments.get(3) {
+        for key in read(path) {
+            let next = map.len() as u64 + 1;
+            map.insert(key, next);
+        }
+        measure("rust_btreemap_lookup_after_splits", &map, &flat, &ranges);
+    }
+}
 
+fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = statm.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
+    pages * 4096
+}
+
+fn measure(
+    name: &str,
+    map: &BTreeMap<Box<[u8]>, u64>,
+    flat: &[u8],
+    ranges: &[std::ops::Range<usize>],
+) {
+    let resident = resident_bytes();
     let mut elapsed = u128::MAX;
     let mut checksum = 0u64;
     for _ in 0..3 {
         checksum = 0;
         let begin = Instant::now();
-        for range in &ranges {
-            checksum = checksum.wrapping_add(predecessor(&map, &flat[range.clone()]));
+        for range in ranges {
+            checksum = checksum.wrapping_add(predecessor(map, &flat[range.clone()]));
         }
         elapsed = elapsed.min(begin.elapsed().as_nanos());
     }
@@ -69,9 +93,9 @@ fn main() {
     overheads.sort();
     let overhead = overheads[overheads.len() / 2];
     let mut samples: Vec<u128> = Vec::with_capacity(ranges.len());
-    for range in &ranges {
+    for range in ranges {
         let start = Instant::now();
-        let value = predecessor(&map, &flat[range.clone()]);
+        let value = predecessor(map, &flat[range.clone()]);
         samples.push(start.elapsed().as_nanos());
         checksum = checksum.wrapping_add(value);
     }
@@ -81,8 +105,10 @@ fn main() {
         samples[position].saturating_sub(overhead)
     };
     println!(
-        "{{\"bench\":\"rust_btreemap_lookup\",\"routes\":{},\"mean_ns\":{:.1},\"median_ns\":{},\"p99_ns\":{},\"checksum\":{}}}",
+        "{{\"bench\":\"{}\",\"routes\":{},\"resident_bytes\":{},\"mean_ns\":{:.1},\"median_ns\":{},\"p99_ns\":{},\"checksum\":{}}}",
+        name,
         map.len(),
+        resident,
         elapsed as f64 / ranges.len() as f64,
         at(0.5),
         at(0.99),

@@ -32,7 +32,7 @@ struct Cadastre: AsyncParsableCommand {
     groupedSubcommands: [
       CommandGroup(name: "Make a catalog:", subcommands: [InitCommand.self, ImportCommand.self]),
 
-      CommandGroup(name: "Serve it:", subcommands: [ServeCommand.self]),
+      CommandGroup(name: "Serve it:", subcommands: [ServeCommand.self, ConfigCommand.self]),
       CommandGroup(
         name: "Ask it:",
         subcommands: [
@@ -59,7 +59,9 @@ struct Cadastre: AsyncParsableCommand {
   static func main() async {
     let arguments = Array(CommandLine.arguments.dropFirst())
     do {
-      var command = try parseAsRoot(arguments)
+      var command = try parseAsRoot(
+        ServeSettings.completed(
+          arguments, environment: ProcessInfo.processInfo.environment))
       if let command = command as? ServeCommand {
         // A node has its own way to end at a signal.
         try await command.run()

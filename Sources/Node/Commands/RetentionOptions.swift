@@ -63,6 +63,6 @@ struct RetentionOptions: ParsableArguments {
 
 /// Reads a duration, or `forever`.
 @Sendable
-private func parseRetention(_ text: String) throws -> RetentionOptions.Retention {
+func parseRetention(_ text: String) throws -> RetentionOptions.Retention {
   text == "forever" ? .forever : .lasting(try parseDuration(text))
 }

@@ -4,6 +4,7 @@ import Catalog
 import Logging
 import Replay
 import StateMachines
+import Synchronization
 
 struct ServeCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -17,12 +18,25 @@ struct ServeCommand: AsyncParsableCommand {
       Examples:
         cadastre serve --log ./catalog --region eu-central --listen 127.0.0.1:4711
         cadastre serve --log ./mirror --region us-east --follow 127.0.0.1:4711
+        cadastre serve --log ./catalog --metrics 127.0.0.1:9470
 
       Several learners of a region are told of each other with --relay, all in the same order: the \
       first of them that is up follows the leader and feeds the others, so that each entry crosses \
       the WAN once. --wan sets what fits 100 to 300 ms of round trip and a lost packet in a hundred:
         \(NetworkProfile.wan).
+
+      Every flag may stand in a file too (--config FILE), or in the environment: --keep-log 30d is \
+      "keep-log": "30d" in the file and CADASTRE_KEEP_LOG=30d. A flag wins over a variable, that \
+      over the file. `cadastre config` checks a file, and shows what counts.
       """)
+
+  // Read before the arguments are parsed: its settings become arguments.
+  @Option(
+    help: ArgumentHelp(
+      "A file of settings. Default: $CADASTRE_CONFIG.",
+      discussion: "JSON, with comments; see `cadastre config example`.", valueName: "file"),
+    transform: parsePath)
+  var config: String?
 
   @OptionGroup var folder: FolderOptions
 
@@ -50,7 +64,9 @@ struct ServeCommand: AsyncParsableCommand {
     transform: parseAddresses)
   var relay: [NodeAddress] = []
 
-  @Flag(help: "Set timeouts, intervals and sizes for a wide area network.")
+  @Flag(
+    inversion: .prefixedNo,
+    help: "Set timeouts, intervals and sizes for a wide area network.")
   var wan = false
 
   @Option(
@@ -92,7 +108,15 @@ struct ServeCommand: AsyncParsableCommand {
     transform: parsePath)
   var addressFile: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "Serve metrics for Prometheus there, at http://HOST:PORT/metrics. Default: nowhere.",
+      valueName: "host:port"),
+    transform: parseAddress)
+  var metrics: NodeAddress?
+
   @Flag(
+    inversion: .prefixedNo,
     help: "Listen where other machines reach it, though nothing is encrypted or authenticated.")
   var allowInsecureBind = false
 
@@ -162,7 +186,8 @@ struct ServeCommand: AsyncParsableCommand {
     }
   }
 
-  func run() async throws {
+  /// What the node is told, but for where to announce itself.
+  func nodeConfiguration() throws -> NodeConfiguration {
     var configuration = NodeConfiguration(
       role: follow.map { .learner(of: $0) } ?? .leader, folder: try folder.folder(),
       listen: listen ?? NodeAddress(host: "127.0.0.1", port: 0))
@@ -174,6 +199,7 @@ struct ServeCommand: AsyncParsableCommand {
     if let relayStaleness { configuration.following.upstream.stalenessLimit = relayStaleness }
     if let relaySettle { configuration.following.upstream.settleTime = relaySettle }
     configuration.regionLearners = relay
+    configuration.metrics = metrics
     configuration.allowInsecureBind = allowInsecureBind
     configuration.region = region
     configuration.advertisedAddress = advertise
@@ -192,9 +218,16 @@ struct ServeCommand: AsyncParsableCommand {
     configuration.leaderName = clocks.leadAs
     configuration.clocks = clocks.options
     if let patience { configuration.limits.patience = patience }
+    return configuration
+  }
+
+  func run() async throws {
+    var configuration = try nodeConfiguration()
     let announcement = Announcement(
       role: follow == nil ? "leader" : "learner", region: region, output: output)
-    configuration.onListening = { announcement.write($0) }
+    let metricsAddress = Mutex<NodeAddress?>(nil)
+    configuration.onMetricsListening = { address in metricsAddress.withLock { $0 = address } }
+    configuration.onListening = { announcement.write($0, metrics: metricsAddress.withLock { $0 }) }
     var logger = Logger(label: "cadastre") { StreamLogHandler.standardError(label: $0) }
     logger.logLevel = logLevel
     try await NodeService.runUntilSignalled(configuration, logger: logger)
@@ -206,20 +239,21 @@ struct ServeCommand: AsyncParsableCommand {
     var region: Region?
     var output: OutputOptions
 
-    func write(_ address: NodeAddress) {
+    func write(_ address: NodeAddress, metrics: NodeAddress?) {
       output.write(
         [
           "listening": .string(address.description), "role": .string(role),
-          "region": JSON(region?.name),
+          "region": JSON(region?.name), "metrics": JSON(metrics.map { "http://\($0)/metrics" }),
         ],
-        else: "\(role)\(region.map { " in \($0)" } ?? "") listening on \(address)\n")
+        else: "\(role)\(region.map { " in \($0)" } ?? "") listening on \(address)\n"
+          + (metrics.map { "metrics at http://\($0)/metrics\n" } ?? ""))
     }
   }
 }
 
 /// Reads a level of the log.
 @Sendable
-private func parseLogLevel(_ text: String) throws -> Logger.Level {
+func parseLogLevel(_ text: String) throws -> Logger.Level {
   guard let level = Logger.Level(rawValue: text) else {
     let levels = Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")
     throw ValidationError("give one of \(levels)")

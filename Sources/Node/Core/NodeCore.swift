@@ -14,6 +14,7 @@ package final class NodeCore: Sendable {
   package let clock: NodeClock
   package let limits: NodeLimits
   package let logger: Logger
+  package let metrics: NodeMetrics
   /// Whom a learner follows; nil at a leader.
   package let upstreams: Upstreams?
   /// Watchers and followers: woken when something was published.
@@ -35,7 +36,8 @@ package final class NodeCore: Sendable {
 
   package init(
     role: NodeRole, region: String, store: CatalogStore, clock: NodeClock, limits: NodeLimits,
-    leaderAddress: String, upstreams: Upstreams? = nil, logger: Logger
+    leaderAddress: String, upstreams: Upstreams? = nil, metrics: NodeMetrics? = nil,
+    logger: Logger
   ) {
     self.role = role
     self.region = region
@@ -43,6 +45,7 @@ package final class NodeCore: Sendable {
     self.clock = clock
     self.limits = limits
     self.logger = logger
+    self.metrics = metrics ?? NodeMetrics(clock: clock)
     self.upstreams = upstreams
     freshness = Freshness(isLeader: role == .leader)
     startedAt = clock.now()
@@ -113,6 +116,7 @@ package final class NodeCore: Sendable {
 
   /// Wakes whoever waits for what was just published.
   package func published() {
+    metrics.watchers.published(store.current.version, at: clock.now())
     changes.publish()
     waits.publish()
   }
@@ -132,30 +136,34 @@ extension NodeCore {
   }
 
   package func status(of view: CatalogView) -> NodeStatus {
-    let (leaderAddress, learner) = state.withLock { ($0.leaderAddress, $0.learner) }
     let current = view.state
-    let leader = freshness.leader
     return NodeStatus(
       role: role, region: region, catalog: current.catalog, stamp: view.stamp,
       position: current.appliedThrough, firstPosition: (try? store.firstPosition()) ?? .zero,
       headHash: current.lastHash, digest: current.digest, lastTime: current.lastTime,
       routeCount: UInt64(current.routes.count), oldestVersion: store.retainedVersions.lowerBound,
       newestVersion: current.version, uptime: clock.now() - startedAt,
-      leaderAddress: leaderAddress,
-      learner: learner.map { learner in
-        var learner = learner
-        if let upstreams { learner.upstream = upstreams.status }
-        learner.leaderPosition = leader.position
-        learner.leaderVersion = leader.version
-        learner.lag =
-          leader.position > current.appliedThrough
-          ? leader.position.rawValue - current.appliedThrough.rawValue : 0
-        return learner
-      },
+      leaderAddress: leaderAddress, learner: learner(at: current.appliedThrough),
       condition: condition.map { "\($0)" } ?? "",
       warnings: (store.checkpointWarnings + [store.checkpointCondition].compactMap(\.self)).map {
         "\($0)"
       })
+  }
+
+  /// The bond to the leader, as it is now; nil at a leader.
+  package var learner: LearnerStatus? { learner(at: store.current.appliedThrough) }
+
+  private func learner(at position: LogPosition) -> LearnerStatus? {
+    let leader = freshness.leader
+    return state.withLock { $0.learner }.map { learner in
+      var learner = learner
+      if let upstreams { learner.upstream = upstreams.status }
+      learner.leaderPosition = leader.position
+      learner.leaderVersion = leader.version
+      learner.lag =
+        leader.position > position ? leader.position.rawValue - position.rawValue : 0
+      return learner
+    }
   }
 }
 

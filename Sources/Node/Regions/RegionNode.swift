@@ -296,6 +296,9 @@ package final class RegionNode: Sendable {
 
   /// How far ahead the wall clock is of what is made of it.
   package var wallClock: SteadyWallClock { wall.state }
+
+  /// Now, as leases take it.
+  var monotonicNow: MonotonicTime { clock.monotonic }
 }
 
 extension NodeClock {

@@ -20,6 +20,8 @@ package struct NodeConfiguration: Sendable {
   package var listen: NodeAddress
   /// Listen elsewhere than on this machine's loopback, though nothing is encrypted.
   package var allowInsecureBind = false
+  /// Where metrics are served over HTTP; nil: nowhere. Port 0 takes any free one.
+  package var metrics: NodeAddress?
   package var region: Region?
   /// The regions whose streams the node leads.
   package var ledRegions: [Region] = []
@@ -50,6 +52,8 @@ package struct NodeConfiguration: Sendable {
   package var gracePeriod: Duration = .seconds(10)
   /// Told the address that is listened on, once it is.
   package var onListening: @Sendable (NodeAddress) -> Void = { _ in }
+  /// Told where metrics are served, before ``onListening``.
+  package var onMetricsListening: @Sendable (NodeAddress) -> Void = { _ in }
 
   package init(role: Role, folder: String, listen: NodeAddress) {
     self.role = role
@@ -64,6 +68,13 @@ package struct NodeConfiguration: Sendable {
         .invalidArgument, reason: "insecure_bind",
         "\(listen) can be reached from other machines, and nothing is encrypted or authenticated: "
           + "listen on 127.0.0.1, or allow it in so many words with --allow-insecure-bind")
+    }
+    if let metrics, !allowInsecureBind, !metrics.isLoopback {
+      throw NodeError(
+        .invalidArgument, reason: "insecure_bind",
+        "\(metrics), for metrics, can be reached from other machines, and nothing is encrypted or "
+          + "authenticated: serve metrics on 127.0.0.1, or allow it in so many words with "
+          + "--allow-insecure-bind")
     }
     guard !regionLearners.isEmpty else { return }
     guard case .learner = role else {

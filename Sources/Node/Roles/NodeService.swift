@@ -17,6 +17,7 @@ package final class NodeService: Service {
   private let configuration: NodeConfiguration
   private let clock: NodeClock
   private let logger: Logger
+  private let metrics: NodeMetrics
   private let phase = Mutex(Phase.starting)
   /// Closed when the node begins to stop.
   private let stop = WakeHub()
@@ -32,6 +33,7 @@ package final class NodeService: Service {
   ) {
     self.configuration = configuration
     self.clock = clock
+    metrics = NodeMetrics(clock: clock)
     var logger = logger
     if let region = configuration.region { logger[metadataKey: "region"] = "\(region)" }
     self.logger = logger
@@ -126,6 +128,7 @@ package final class NodeService: Service {
       case .leader: .leader
       case .learner: .learner
       }
+    options.observer = metrics.commits
     let folder = configuration.folder
     let (clock, logger) = (clock, logger)
     let started = clock.now()
@@ -164,7 +167,7 @@ package final class NodeService: Service {
     NodeCore(
       role: role, region: configuration.region?.name ?? "", store: store, clock: clock,
       limits: configuration.limits, leaderAddress: leaderAddress, upstreams: upstreams,
-      logger: logger)
+      metrics: metrics, logger: logger)
   }
 
   /// Serves until the shutdown, with `follow` beside it, and closes the store.
@@ -194,7 +197,7 @@ package final class NodeService: Service {
         HealthService(core, services: Self.serviceNames),
         ReflectionService(), OldReflectionService(),
       ],
-      connection: configuration.connection)
+      connection: configuration.connection, calls: metrics.calls)
     let isStopping = phase.withLock { phase in
       if case .stopping = phase { return true }
       phase = .serving(core, server)
@@ -203,7 +206,11 @@ package final class NodeService: Service {
     let store = core.store
     let result: Result<Void, any Error>
     do {
-      if !isStopping { try await run(server, core, commands, regions, follow) }
+      if !isStopping {
+        try await withMetrics(core, regions) {
+          try await run(server, core, commands, regions, follow)
+        }
+      }
       result = .success(())
     } catch {
       result = .failure(error)
@@ -235,6 +242,27 @@ package final class NodeService: Service {
       }
     }
     return regions
+  }
+
+  /// Runs `body` with the node's metrics served, where that is wanted.
+  private func withMetrics(
+    _ core: NodeCore, _ regions: RegionNode, _ body: () async throws -> Void
+  ) async throws {
+    guard let address = configuration.metrics else { return try await body() }
+    let metrics = metrics
+    let server = try await MetricsServer.listen(on: address) {
+      metrics.text(of: core, regions: regions)
+    }
+    logger.info("metrics at http://\(server.address)/metrics")
+    configuration.onMetricsListening(server.address)
+    let result: Result<Void, any Error>
+    do {
+      result = .success(try await body())
+    } catch {
+      result = .failure(error)
+    }
+    await server.close()
+    try result.get()
   }
 
   /// What health checks may ask for by name.

@@ -6,7 +6,7 @@ import NIOPosix
 
 /// The gRPC server of a node, in plain text.
 package final class NodeServer: Sendable {
-  private typealias Transport = HTTP2ServerTransport.Custom<PlaintextListener>
+  package typealias Transport = HTTP2ServerTransport.Custom<PlaintextListener>
 
   private let listen: NodeAddress
   private let server: GRPCServer<Transport>
@@ -15,7 +15,7 @@ package final class NodeServer: Sendable {
 
   package init(
     listen: NodeAddress, services: [any RegistrableRPCService],
-    connection: ConnectionOptions = ConnectionOptions(),
+    connection: ConnectionOptions = ConnectionOptions(), calls: CallMetrics? = nil,
     eventLoopGroup: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
   ) {
     self.listen = listen
@@ -34,7 +34,7 @@ package final class NodeServer: Sendable {
           host: listen.host, port: listen.port, eventLoopGroup: eventLoopGroup,
           connections: connections),
         config: config),
-      services: services)
+      services: services, interceptorPipeline: calls?.interceptors(for: services) ?? [])
     executor = EventLoopExecutor(eventLoopGroup)
   }
 

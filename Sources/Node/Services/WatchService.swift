@@ -37,16 +37,18 @@ package struct WatchService: Cadastre_V1_CatalogWatch.ServiceProtocol {
       ? core.limits.progressInterval
       : max(.milliseconds(10), Duration(boundedMilliseconds: request.progressIntervalMs))
     let filter = try request.watchFilter()
-    try await core.changes.withSubscription { subscription in
-      var watcher = Watcher(
-        core: core, reader: reader, subscription: subscription, writer: writer, filter: filter,
-        interval: interval)
-      try await withRPCCancellationHandler {
-        try await watcher.run(
-          from: request.hasFromVersion ? CatalogVersion(request.fromVersion) : nil,
-          timeout: timeout)
-      } onCancelRPC: {
-        subscription.cancel()
+    try await core.metrics.watchers.withPlace(at: core.store.current.version) { place in
+      try await core.changes.withSubscription { subscription in
+        var watcher = Watcher(
+          core: core, reader: reader, subscription: subscription, writer: writer, filter: filter,
+          interval: interval, place: place)
+        try await withRPCCancellationHandler {
+          try await watcher.run(
+            from: request.hasFromVersion ? CatalogVersion(request.fromVersion) : nil,
+            timeout: timeout)
+        } onCancelRPC: {
+          subscription.cancel()
+        }
       }
     }
   }
@@ -63,15 +65,19 @@ private struct Watcher {
   let writer: RPCWriter<Wire.WatchResponse>
   let filter: WatchFilter
   let interval: Duration
+  let place: WatcherMetrics.Place
   /// The version that the caller has, and of which era of this node.
-  var cursor = CatalogVersion.zero
+  var cursor = CatalogVersion.zero {
+    didSet { place.move(to: cursor) }
+  }
   var era = 0
   /// What was read of the log and comes right after the cursor.
   var page: ArraySlice<VersionChange> = []
 
   init(
     core: NodeCore, reader: AuditReader, subscription: WakeHub.Subscription,
-    writer: RPCWriter<Wire.WatchResponse>, filter: WatchFilter, interval: Duration
+    writer: RPCWriter<Wire.WatchResponse>, filter: WatchFilter, interval: Duration,
+    place: WatcherMetrics.Place
   ) {
     self.core = core
     self.reader = reader
@@ -79,6 +85,7 @@ private struct Watcher {
     self.writer = writer
     self.filter = filter
     self.interval = interval
+    self.place = place
   }
 
   /// What became of some versions.

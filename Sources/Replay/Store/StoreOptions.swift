@@ -27,6 +27,8 @@ package struct StoreOptions: Sendable {
   package var maximumBatchByteCount = 8 << 20
   /// A command that finds this many waiting is refused.
   package var maximumWaitingCount = 100_000
+  /// Who measures the commits; nil: nobody.
+  package var observer: (any StoreObserver)?
 
   package init(role: StoreRole = .leader) { self.role = role }
 }

@@ -99,6 +99,9 @@ final class StoreWriter: Sendable {
   /// The entry that was to be taken over next and could not be applied; nil when there is none.
   var quarantined: PoisonEntry? { poison.withLock { $0 } }
 
+  /// How many commands were taken in and have no answer yet.
+  var unansweredCount: Int { queue.withLock { $0.unanswered } }
+
   /// Puts a command in the queue, or answers at once when it cannot.
   func enqueue(_ command: Command, _ completion: @escaping Completion) {
     let refusal = queue.withLock { queue -> CommandFailure? in
@@ -148,12 +151,16 @@ final class StoreWriter: Sendable {
           commitCommands(of: &rest, core: &core)
         case .note(let note, let completion):
           rest.removeFirst()
+          options.observer?.commitBegins()
           let commit = core.commit(note, wall: wallMilliseconds, earlier: positions)
+          options.observer?.commitEnded(entries: commit.publish?.entries.count ?? 0)
           show(commit.publish, core)
           completion(commit.thenAnswer.first ?? .failure(.closed))
         case .replicated(let entries, let done):
           rest.removeFirst()
+          options.observer?.commitBegins()
           let intake = core.takeOver(entries)
+          options.observer?.commitEnded(entries: intake.publish?.entries.count ?? 0)
           show(intake.publish, core)
           done(intake.thenReport)
         case .install(let state, let done):
@@ -186,8 +193,10 @@ final class StoreWriter: Sendable {
       guard case .command(let command, let completion) = request else { break }
       commands.append((command, completion))
     }
+    options.observer?.commitBegins()
     let commit = core.commit(
       commands.lazy.map(\.command), wall: wallMilliseconds, earlier: positions)
+    options.observer?.commitEnded(entries: commit.publish?.entries.count ?? 0)
     requests.removeFirst(commit.thenAnswer.count)
     show(commit.publish, core)
     queue.withLock { $0.unanswered -= commit.thenAnswer.count }

@@ -1,0 +1,145 @@
+import ArgumentParser
+import CadastreClient
+import Catalog
+import Replay
+
+/// All that `cadastre serve` can be told. Each of its flags is here: a test looks.
+enum ServeSettings {
+  static let all: [Setting] = [
+    .value(
+      "log", parsePath, default: nil, example: "./catalog",
+      "The log's folder; a learner's is made where there is none."),
+    .value(
+      "region", parseRegion, default: nil, example: "eu-central", "The region that the node is in."),
+    .value(
+      "listen", parseAddress, default: "127.0.0.1:0", example: "127.0.0.1:4711",
+      "Where to listen; port 0 takes a free one."),
+    .value(
+      "advertise", parseAddress, default: nil, example: "node1.example:4711",
+      "Where others reach the node, if not where it listens."),
+    .value(
+      "metrics", parseAddress, default: nil, example: "127.0.0.1:9470",
+      "Where to serve metrics for Prometheus, at /metrics."),
+    .flag(
+      "allow-insecure-bind",
+      "Listen where other machines reach it, though nothing is encrypted or authenticated."),
+    .value(
+      "address-file", parsePath, default: nil, example: "./address",
+      "A file that gets the address that is listened on, once it is."),
+    .value(
+      "log-level", parseLogLevel, default: "info", example: "info",
+      "Log from this level: trace, debug, info, notice, warning, error, critical."),
+    .value(
+      "follow", parseAddress, default: nil, example: "leader.example:4711",
+      "Follow the leader there, instead of being one."),
+    .list(
+      "relay", parseAddresses, example: ["a.example:4711", "b.example:4711"],
+      "With follow: the learners of the region in the order in which they are to be followed."),
+    .flag("wan", "Timeouts, intervals and sizes for a wide area network."),
+    .value(
+      "probe-every", parseDuration, default: "500ms, with wan 1s", example: "500ms",
+      "How often to ask the leader how far it is."),
+    .value(
+      "silence-limit", parseDuration, default: "10s, with wan 20s", example: "10s",
+      "Reconnect to a leader that says nothing for so long."),
+    .value(
+      "relay-staleness", parseDuration, default: "5s, with wan 10s", example: "5s",
+      "Follow no learner whose entries may be older."),
+    .value(
+      "relay-settle", parseDuration, default: "5s, with wan 15s", example: "5s",
+      "How long a learner that was lost must be well before it is followed again."),
+    .flag("promote", in: .commandLine, "Lead the catalog from the folder of a learner."),
+    .list(
+      "lead-region", parseRegions, example: ["eu-central"],
+      "Lead the streams of these regions: clocks of their groups, and transactions."),
+    .value(
+      "lead-as", parseMemberName, default: "the region, or node", example: "node1",
+      "The name to lead under, always the same."),
+    .value(
+      "clock-window", parseDuration, default: "3s", example: "3s",
+      "How far ahead ceilings are raised."),
+    .value(
+      "renew-every", parseDuration, default: "1s", example: "1s", "How often ceilings are renewed."),
+    .value(
+      "maximum-skew", parseDuration, default: "500ms", example: "500ms",
+      "How far ahead of time's pace the wall clock may jump."),
+    .value(
+      "member", parseMember, default: nil, example: "node1",
+      "Take part as this member, of the node's region."),
+    .value(
+      "membership-timeout", parseDuration, default: "10s", example: "10s",
+      "A region is silent when no member of it answers for so long."),
+    .number(
+      "history", in: 2...1_000_000, default: UInt64(CatalogHistory.defaultCapacity),
+      "How many versions to keep at hand for watchers."),
+    .value(
+      "patience", parseDuration, default: "2s", example: "2s",
+      "How long a read waits at most for what it demands."),
+    .number(
+      "checkpoint-versions", in: 1...UInt64.max, default: CheckpointPolicy().versions,
+      "Make a checkpoint after so many versions."),
+    .value(
+      "checkpoint-age", parseDuration, default: "5m", example: "5m",
+      "Make a checkpoint so long after the last, when there is a new version."),
+    .value(
+      "keep-log", parseRetention, default: "forever", example: "30d",
+      "For how long the log's entries are kept. Nothing is removed unless a keep-… is given."),
+    .value(
+      "keep-checkpoints", parseRetention, default: "1d", example: "1d",
+      "For how long every checkpoint is kept."),
+    .value(
+      "keep-hourly", parseRetention, default: "7d", example: "7d",
+      "For how long one checkpoint an hour is kept."),
+    .value(
+      "keep-daily", parseRetention, default: "90d", example: "90d",
+      "For how long one checkpoint a day is kept."),
+    .value(
+      "keep-weekly", parseRetention, default: "forever", example: "forever",
+      "For how long one checkpoint a week is kept."),
+    .value(
+      "trim-every", parseDuration, default: "10m", example: "10m",
+      "How often to look for what is no longer to be kept."),
+    .flag("json", in: .commandLine, "Write JSON for programs."),
+  ]
+
+  /// The flag, and the variable, that name the file.
+  static let fileFlag = "config"
+  static let fileVariable = "CADASTRE_CONFIG"
+
+  /// The arguments of `serve` with all that environment and file have to add; any other command's as
+  /// they are.
+  ///
+  /// - Throws: ``Problem`` when something in the environment or the file is none of it.
+  static func completed(
+    _ arguments: [String], environment: [String: String]
+  ) throws(Problem) -> [String] {
+    guard arguments.first == ServeCommand.configuration.commandName,
+      !arguments.contains("--help"), !arguments.contains("-h")
+    else { return arguments }
+    let settings = try EffectiveSettings(
+      all, arguments: Array(arguments.dropFirst()), environment: environment)
+    if let problem = settings.problems.first { throw problem.problem }
+    return arguments + settings.added
+  }
+
+  /// A file with all settings, each explained, none but the first of them given.
+  static var example: String {
+    var text = """
+      // What `cadastre serve --config FILE` reads: JSON, with comments and trailing commas (JSON5).
+      // A flag wins over a variable of the environment, that over this file, this over the default.
+      // `cadastre config check FILE` says what is wrong with a file, `cadastre config show` what
+      // counts and where it comes from.
+      {
+
+      """
+    for setting in all where setting.place == .anywhere {
+      text += "  // \(setting.about)\n"
+      text += "  // Flag --\(setting.name), variable \(setting.variable)."
+      text += setting.fallback.map { " Default: \($0).\n" } ?? "\n"
+      let isGiven = ["log", "region", "listen"].contains(setting.name)
+      text += "  \(isGiven ? "" : "// ")\"\(setting.name)\": \(setting.example),\n\n"
+    }
+    text.removeLast()
+    return text + "}\n"
+  }
+}
