@@ -43,8 +43,8 @@ def framed(message):
 class Node:
     """A `cadastre serve`; `with` ends it. `seconds` is what it took to the first right answer."""
 
-    def __init__(self, cadastre, log, key, route):
-        self.cadastre, self.log, self.key, self.route = cadastre, log, key, route
+    def __init__(self, cadastre, log, key):
+        self.cadastre, self.log, self.key = cadastre, log, key
 
     def __enter__(self):
         file = self.log.with_suffix(".address")
@@ -56,7 +56,7 @@ class Node:
         self.address = wait_for(lambda: file.exists() and file.read_text().strip())
         answer = run_quietly(self.cadastre, "resolve", "--server", self.address, "--json", self.key)
         self.seconds = time.monotonic() - begin
-        if f'"id":{self.route},' not in answer:
+        if f'"start":"{self.key}"' not in answer:
             sys.exit(f"error: the node gave a wrong answer: {answer}")
         self.port = self.address.rsplit(":", 1)[1]
         return self
@@ -153,7 +153,7 @@ def service(cadastre, bench, work, results, quick, runs):
         measure("resolve", node.process, node.port, RESOLVE, calls)
         measure("batch", node.process, node.port, RESOLVE_BATCH, batches)
 
-    with Node(cadastre, work / "node", keys[one].decode(), one + 1) as node:
+    with Node(cadastre, work / "node", keys[one].decode()) as node:
         if etcd_is_there():
             with Etcd(work / "etcd") as etcd:
                 etcd.wait_until_up()
@@ -182,7 +182,7 @@ def service(cadastre, bench, work, results, quick, runs):
                 thousands(statistics.median(l["requests_per_second"] for l in found[name])), ratio])
     table(f"{len(keys):,} keys, over gRPC: h2load, {CONNECTIONS} connections of {STREAMS} streams",
           ["", "calls/core-second", "calls/second", "Cadastre's over it"], rows)
-    table("", ["", "lookups/core-second"], [[
+    table("Many keys in a call", ["", "lookups/core-second"], [[
         f"Cadastre, `ResolveBatch` of {BATCH:,} keys",
         thousands(statistics.median(per_core("batch")) * BATCH)]])
 
@@ -195,7 +195,7 @@ def starts(cadastre, bench, work, results, quick, runs):
     has_etcd = etcd_is_there()
     stored = [key or b"\0" for key in keys]
     # The first start makes the checkpoint that later ones start from.
-    with Node(cadastre, work / "node", keys[last].decode(), last + 1) as node:
+    with Node(cadastre, work / "node", keys[last].decode()) as node:
         first = node.seconds
         time.sleep(1 if quick else 10)
     if has_etcd:
@@ -203,7 +203,7 @@ def starts(cadastre, bench, work, results, quick, runs):
             etcd.wait_until_up()
             etcd.fill(stored)
     for _ in range(runs):
-        with Node(cadastre, work / "node", keys[last].decode(), last + 1) as node:
+        with Node(cadastre, work / "node", keys[last].decode()) as node:
             ours.append(node.seconds)
         if has_etcd:
             begin = time.monotonic()
