@@ -1,5 +1,7 @@
+import CadastreClient
 import Catalog
 import Foundation
+import StateMachines
 import Testing
 
 @testable import Node
@@ -40,6 +42,8 @@ import Testing
     ["import", "x", "--groups", "4", "--log", "x"],
     ["import", "x", "--groups-by", "round-robin", "--log", "x"],
     ["watch", "--count", "0", "--log", "x"],
+    ["watch", "--span", "a", "--group", "1", "--log", "x"],
+    ["watch", "--span", "b", "a", "--log", "x"], ["watch", "--group", "0", "--log", "x"],
     ["verify", "--log", "x", "--expect-digest", "abc"],
     ["init", ""], ["status", "--log", ""], ["import", "x", "--log", ""],
     ["import", "", "--log", "x"], ["split", "--from-file", "", "--log", "x"],
@@ -299,6 +303,32 @@ import Testing
       #expect(replayed.status == 3)
       let refused = try await cadastre("split", "--at", "z", "--log", log)
       #expect(refused.status == 3, "\(refused.output)")
+    }
+  }
+
+  /// A folder and a server tell the same, and end at a version that changed nothing of it.
+  @Test func aWatchOfAGroupOrSpanPrintsNothingElse() async throws {
+    try await withLeader { node in
+      try await node.client.submit(.test(bootstrap("g", "p")))
+      try await node.client.submit(.test(split("b")))
+      try await node.client.submit(.test(split("x")))
+      try await node.client.submit(.test(.move([RouteID(2)], to: GroupID(9))))
+      try await node.client.submit(.test(split("y")))
+      for place in [["--server", "\(node.address)"], ["--log", node.folder]] {
+        func versions(_ filter: String...) async throws -> [UInt64] {
+          let ended = try await CadastreProcess(
+            ["watch", "--from", "1", "--until", "5", "--json"] + filter + place
+          ).wait()
+          #expect(ended.status == 0, "\(ended.errors)")
+          let lines = try ended.jsonLines
+          #expect(try lines.first?["type"].string == "started")
+          return try lines.dropFirst().map { try $0["version"].number }
+        }
+        #expect(try await versions() == [2, 3, 4, 5])
+        #expect(try await versions("--group", "2") == [4])
+        #expect(try await versions("--span", "a", "c") == [2])
+        #expect(try await versions("--span", "z") == [3, 5])
+      }
     }
   }
 

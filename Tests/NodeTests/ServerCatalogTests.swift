@@ -54,7 +54,7 @@ import Testing
       try await NodeClient.with(address) { client in
         var catalog = ServerCatalog(client: client)
         catalog.silenceLimit = .milliseconds(200)
-        try await catalog.watch(after: CatalogVersion(3)) { update in
+        try await catalog.watch(after: CatalogVersion(3), .all) { update in
           if case .started(let version) = update { #expect(version == CatalogVersion(3)) }
           return true
         }

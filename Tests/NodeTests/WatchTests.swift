@@ -82,6 +82,65 @@ import Testing
     }
   }
 
+  /// Watchers that read the log take turns; nobody else waits for them.
+  @Test func watchersAtTheLogWaitForTheirTurn() async throws {
+    try await withLeader {
+      $0.store.historyCapacity = 2
+      $0.limits.watchersAtLogAtOnce = 1
+      $0.limits.messageByteCount = 400
+    } _: { node in
+      try await node.client.submit(.test(oneRoute))
+      var late: [Mirror] = []
+      for _ in 0..<5 { late.append(try await Mirror(at: CatalogVersion(1), of: node)) }
+      for number in 0..<30 { try await node.client.submit(.test(split("key \(number)"))) }
+      let last = CatalogVersion(41)
+      let gate = Gate()
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        // Somebody has the one turn.
+        group.addTask { try await node.core.watchersAtLog.withTurn { await gate.wait() } }
+        let mirrors = late
+        for mirror in mirrors { group.addTask { try await mirror.follow(node, until: last) } }
+        try await until { node.core.watchersAtLog.waiting >= mirrors.count }
+        let mirror = try await Mirror(at: node.core.store.current.version, of: node)
+        async let following: Void = mirror.follow(node, until: last)
+        for number in 30..<40 { try await node.client.submit(.test(split("key \(number)"))) }
+        try await following
+        #expect(mirrors.allSatisfy { $0.version == CatalogVersion(1) })
+        gate.open()
+        try await group.waitForAll()
+      }
+      for mirror in late {
+        #expect(mirror.resets == 0)
+        #expect(mirror.routes == node.routes(at: last))
+      }
+      #expect(node.core.watchersAtLog.waiting == 0)
+    }
+  }
+
+  /// The reason names the version and its size.
+  @Test func aVersionThatIsTooLargeToBeToldIsAReset() async throws {
+    try await withLeader {
+      $0.store.historyCapacity = 1
+    } _: { node in
+      let filler = [UInt8](repeating: 0x61, count: 4000)
+      let seeds = (0..<4300).map { number in
+        let start = Key(unchecked: [UInt8(number >> 8), UInt8(number & 0xFF)] + filler)
+        return RouteSeedRequest(start: number == 0 ? .least : start, group: GroupID(1))
+      }
+      _ = try await node.core.store.submit(.test(.bootstrap(seeds)))
+      for text in ["a", "b"] { try await node.client.submit(.test(split(text))) }
+      let reason = Shared<String?>(nil)
+      _ = await refusal {
+        try await node.client.watch(from: .zero, filter: .group(GroupID(9))) { event in
+          guard case .started(_, _, reset: .some(let text)) = event else { return }
+          reason.change { $0 = text }
+          throw Enough()
+        }
+      }
+      #expect(reason.value?.hasPrefix("version 1 changed 17,") == true, "\(reason.value ?? "")")
+    }
+  }
+
   @Test func aVersionFromBeforeTheLogIsAReset() async throws {
     let folder = TemporaryFolder()
     let first = try await TestNode.leader(folder)

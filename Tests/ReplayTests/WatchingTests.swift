@@ -46,8 +46,8 @@ import Testing
       while version < last {
         let page = try #require(
           try reader.changes(
-            after: CatalogVersion(version), through: CatalogVersion(last), maxBytes: maxBytes),
-          place)
+            after: CatalogVersion(version), through: CatalogVersion(last), maxBytes: maxBytes
+          ).told, place)
         try #require(!page.isEmpty, place)
         for change in page {
           version += 1
@@ -73,11 +73,36 @@ import Testing
     #expect(try !reader.leadsOn(from: CatalogVersion(first - 1)))
     #expect(
       try reader.changes(
-        after: CatalogVersion(first - 1), through: CatalogVersion(first + 5), maxBytes: 1000) == nil
-    )
+        after: CatalogVersion(first - 1), through: CatalogVersion(first + 5), maxBytes: 1000
+      ).told == nil)
     let newest = CatalogVersion(story.versions.upperBound)
     #expect(try reader.leadsOn(from: newest))
-    #expect(try reader.changes(after: newest, through: newest.next, maxBytes: 1000) == [])
+    #expect(try reader.changes(after: newest, through: newest.next, maxBytes: 1000).told == [])
+  }
+
+  /// It is named with its size; what comes after it is told.
+  @Test func aVersionThatIsTooLargeToBeToldIsNamed() async throws {
+    let folder = TemporaryFolder()
+    let store = try CatalogStore.create(
+      folder: folder.path, catalog: testCatalog, wallMilliseconds: TestClock().read)
+    let filler = [UInt8](repeating: 0x61, count: 4000)
+    let seeds = (0..<(AuditReader.largestWatchedEntry / filler.count + 2)).map { number in
+      let start = Key(unchecked: [UInt8(number >> 8), UInt8(number & 0xFF)] + filler)
+      return RouteSeedRequest(start: number == 0 ? .least : start, group: GroupID(1))
+    }
+    _ = try await store.submit(command(1, .bootstrap(seeds)))
+    _ = try await store.submit(command(2, split("a")))
+    let reader = AuditReader(try EventLog.open(folder: folder.path, mode: .readOnly))
+    let first = try reader.changes(after: .zero, through: CatalogVersion(2), maxBytes: 1000)
+    guard case .tooLarge(CatalogVersion(1), let byteCount) = first else {
+      Issue.record("a version of more than \(AuditReader.largestWatchedEntry) bytes was told")
+      return
+    }
+    #expect(byteCount > AuditReader.largestWatchedEntry)
+    let rest = try reader.changes(
+      after: CatalogVersion(1), through: CatalogVersion(2), maxBytes: 1000)
+    #expect(rest.told?.map(\.version) == [CatalogVersion(2)])
+    store.close()
   }
 
   /// Damage is not passed on as if it had happened.
@@ -123,7 +148,7 @@ import Testing
     }
     let reader = AuditReader(try EventLog.open(folder: folder.path, mode: .readOnly))
     let told = try #require(
-      try reader.changes(after: .zero, through: CatalogVersion(30), maxBytes: .max))
+      try reader.changes(after: .zero, through: CatalogVersion(30), maxBytes: .max).told)
     #expect(told.count == 30)
     for change in told {
       #expect(store.change(to: change.version) == change, "seed \(seed)")
@@ -131,5 +156,12 @@ import Testing
       #expect(delta == store.delta(to: change.version), "seed \(seed)")
     }
     store.close()
+  }
+}
+
+extension WatchedChanges {
+  /// What was told; nil where nothing can be.
+  fileprivate var told: [VersionChange]? {
+    if case .changes(let changes) = self { changes } else { nil }
   }
 }

@@ -13,10 +13,11 @@ protocol CatalogReader: Sendable {
 
   func status() async throws -> CatalogStatus
 
-  /// Hands every change after `version` to `body`, in order, until that says false or the task is
-  /// cancelled; from now on where no version is given.
+  /// Hands every change after `version` that passes the filter to `body`, in order, until that says
+  /// false or the task is cancelled; from now on where no version is given.
   func watch(
-    after version: CatalogVersion?, _ body: @escaping @Sendable (WatchUpdate) throws -> Bool
+    after version: CatalogVersion?, _ filter: WatchFilter,
+    _ body: @escaping @Sendable (WatchUpdate) throws -> Bool
   ) async throws
 }
 
@@ -77,9 +78,11 @@ struct RouteListing: Sendable {
 enum WatchUpdate: Sendable {
   /// Changes after this version follow.
   case started(CatalogVersion)
-  /// The asked version is not retained any more: these are the routes as they are.
+  /// The asked version is not retained any more: so many routes pass the filter as they are.
   case reset(CatalogVersion, routeCount: UInt64, digest: StateDigest?, reason: String)
   case delta(RouteDelta)
+  /// Up to this version nothing more comes that passes the filter.
+  case passed(CatalogVersion)
 }
 
 /// How far a catalog has come, at the place that was asked.

@@ -143,7 +143,8 @@ final class FolderReader: CatalogReader {
 
 extension FolderReader {
   func watch(
-    after version: CatalogVersion?, _ body: @escaping @Sendable (WatchUpdate) throws -> Bool
+    after version: CatalogVersion?, _ filter: WatchFilter,
+    _ body: @escaping @Sendable (WatchUpdate) throws -> Bool
   ) async throws {
     var state = self.state.withLock { $0 }
     if let version {
@@ -155,12 +156,12 @@ extension FolderReader {
           details: [("version", JSON(state.version))])
       }
       guard let earlier = try self.state(at: version) else {
-        return try await watchReset(state, body)
+        return try await watchReset(state, filter, body)
       }
       state = earlier
     }
     guard try body(.started(state.version)) else { return }
-    try await follow(&state, body)
+    try await follow(&state, filter, body)
   }
 
   /// The state at a version; nil when the log begins later.
@@ -179,19 +180,27 @@ extension FolderReader {
   }
 
   private func watchReset(
-    _ state: CatalogState, _ body: @escaping @Sendable (WatchUpdate) throws -> Bool
+    _ state: CatalogState, _ filter: WatchFilter,
+    _ body: @escaping @Sendable (WatchUpdate) throws -> Bool
   ) async throws {
     var state = state
+    let count =
+      switch filter {
+      case .all: state.routes.count
+      case .span(let span): state.routes.routes(overlapping: span).count
+      case .group(let group): state.routes.routes(of: group).count
+      }
     let reset = WatchUpdate.reset(
-      state.version, routeCount: UInt64(state.routes.count), digest: state.digest,
+      state.version, routeCount: UInt64(count), digest: state.digest,
       reason: "the log begins later")
     guard try body(reset) else { return }
-    try await follow(&state, body)
+    try await follow(&state, filter, body)
   }
 
   /// Hands out what is appended, looking for it again and again.
   private func follow(
-    _ state: inout CatalogState, _ body: @escaping @Sendable (WatchUpdate) throws -> Bool
+    _ state: inout CatalogState, _ filter: WatchFilter,
+    _ body: @escaping @Sendable (WatchUpdate) throws -> Bool
   ) async throws {
     while true {
       try Task.checkCancellation()
@@ -211,8 +220,10 @@ extension FolderReader {
         }
         // Not every entry need change routes.
         guard state.version > before.version else { continue }
-        let delta = RouteDelta.between(before, state.routes, touching: encoded.entry.events)
-        guard try body(.delta(delta)) else { return }
+        let change = VersionChange(
+          from: before, to: state.routes, touching: encoded.entry.events)
+        let delta = change.delta(through: filter)
+        guard try body(delta.map { .delta($0) } ?? .passed(state.version)) else { return }
       }
       if entries.isEmpty { try await Task.sleep(for: Self.pollInterval) }
     }

@@ -78,7 +78,8 @@ struct ServerCatalog: CatalogReader, CatalogWriter {
   }
 
   func watch(
-    after version: CatalogVersion?, _ body: @escaping @Sendable (WatchUpdate) throws -> Bool
+    after version: CatalogVersion?, _ filter: WatchFilter,
+    _ body: @escaping @Sendable (WatchUpdate) throws -> Bool
   ) async throws {
     struct Enough: Error {}
     let start: CatalogVersion
@@ -89,13 +90,14 @@ struct ServerCatalog: CatalogReader, CatalogWriter {
     }
     let resetReason = Mutex("")
     do {
-      try await watch(from: start) { event in
+      try await watch(from: start, filter) { event in
         let update: WatchUpdate
         switch event {
         case .started(_, let version, reset: nil): update = .started(version)
         case .started(_, _, reset: .some(let reason)):
           return resetReason.withLock { $0 = reason }
-        case .snapshot(_, _, end: nil), .progress: return
+        case .snapshot(_, _, end: nil): return
+        case .progress(let stamp): update = .passed(stamp.version)
         case .snapshot(let version, _, end: .some(let end)):
           update = .reset(
             version, routeCount: end.routeCount, digest: end.digest,
@@ -111,14 +113,17 @@ struct ServerCatalog: CatalogReader, CatalogWriter {
 
   /// Watches until the server falls silent.
   private func watch(
-    from version: CatalogVersion, _ body: @escaping @Sendable (WatchEvent) throws -> Void
+    from version: CatalogVersion, _ filter: WatchFilter,
+    _ body: @escaping @Sendable (WatchEvent) throws -> Void
   ) async throws {
     let client = client
     // A learner may have yet to reach the version; until then it says nothing.
     let alarm = SilenceAlarm(first: max(silenceLimit, Self.deadline), then: silenceLimit)
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask {
-        try await client.watch(from: version, progress: Self.progressInterval) { event in
+        try await client.watch(
+          from: version, filter: filter, progress: Self.progressInterval
+        ) { event in
           try alarm.heard { try body(event) }
         }
       }

@@ -24,6 +24,8 @@ package final class NodeCore: Sendable {
   package let startedAt: Moment
   /// How often watchers were told from the log what is no longer in memory.
   package let watchersReadLog = Atomic<UInt64>(0)
+  /// Watchers that read the log, which takes memory.
+  package let watchersAtLog: Turns
 
   private struct State {
     var leaderAddress: String
@@ -44,6 +46,7 @@ package final class NodeCore: Sendable {
     self.store = store
     self.clock = clock
     self.limits = limits
+    watchersAtLog = Turns(limits.watchersAtLogAtOnce)
     self.logger = logger
     self.metrics = metrics ?? NodeMetrics(clock: clock)
     self.upstreams = upstreams
@@ -193,6 +196,8 @@ package struct NodeLimits: Sendable {
   package var progressInterval: Duration = .seconds(5)
   /// How long a watcher may take to read a snapshot. Until then its version is kept for it.
   package var snapshotPatience: Duration = .seconds(120)
+  /// The most watchers that read the log at a time; the others wait for their turn.
+  package var watchersAtLogAtOnce = 4
   /// The most questions about the past at a time.
   package var auditsAtOnce = 64
 

@@ -44,18 +44,27 @@ extension CatalogStore {
         : (nil, nil)
     }
     guard let old = pair.0, let new = pair.1 else { return nil }
+    return VersionChange(from: old, to: new.table, touching: new.events)
+  }
+}
+
+extension VersionChange {
+  /// The change that folding `events` made of `old`, which is the version before `new`: looks at the
+  /// routes that the events name and at no others. O(*e* log *n*) for *e* events.
+  package init(from old: RouteTable, to new: RouteTable, touching events: [Event]) {
     guard !old.isEmpty else {
-      // The events of a bootstrap are not kept: all that is there is new.
-      let routes = new.table.routes(overlapping: .all)
+      // The events of a bootstrap need not be there: all that is there is new.
+      let routes = new.routes(overlapping: .all)
         .map { ChangedRoute(id: $0.id, before: nil, after: $0) }
-      return VersionChange(version: version, routes: routes.sorted { $0.id < $1.id })
+      self.init(version: new.version, routes: routes.sorted { $0.id < $1.id })
+      return
     }
     var touched: Set<RouteID> = []
-    for event in new.events { event.forEachRoute { touched.insert($0) } }
+    for event in events { event.forEachRoute { touched.insert($0) } }
     let routes = touched.sorted().compactMap { id -> ChangedRoute? in
-      let (before, after) = (old.route(id: id), new.table.route(id: id))
+      let (before, after) = (old.route(id: id), new.route(id: id))
       return before == after ? nil : ChangedRoute(id: id, before: before, after: after)
     }
-    return VersionChange(version: version, routes: routes)
+    self.init(version: new.version, routes: routes)
   }
 }
