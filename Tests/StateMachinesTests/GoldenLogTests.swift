@@ -93,21 +93,88 @@ import Testing
     return (state, entries)
   }
 
-  private static func text(_ state: CatalogState, _ entries: [EncodedEntry]) -> String {
+  /// A region that is lost, gone through, partly promoted and returns, and all else about members.
+  private static func membersLog() throws -> (state: CatalogState, entries: [EncodedEntry]) {
+    let (asia, europe) = (try Region("asia"), try Region("europe"))
+    let (tokyo, paris) = (try MemberName("tokyo-1"), try MemberName("paris-1"))
+    let (rome, hot) = (try MemberName("rome-1"), try PolicyName("hot"))
+    var state = CatalogState(catalog: catalog)
+    var entries: [EncodedEntry] = []
+    func perform(_ changes: RouteChange...) throws {
+      for change in changes {
+        let bytes = (0..<16).map { UInt8(truncatingIfNeeded: 16 * entries.count + $0) }
+        let command = Command(
+          id: CommandID(bytes: bytes) ?? unreachable(), actor: "ops@example", reason: "a story",
+          change: change)
+        let time = HybridTimestamp(
+          milliseconds: 1_785_312_000_000 + UInt64(entries.count) * 1000)
+        guard case .append(let entry) = try state.propose(command, time: time) else {
+          return unreachable()
+        }
+        entries.append(entry)
+      }
+    }
+    func members(_ changes: MembershipChange...) throws {
+      for change in changes { try perform(.membership(change)) }
+    }
+    let all = CapabilitySet.members
+    try perform(
+      .bootstrap([RouteSeedRequest(start: .least, group: GroupID(1))]),
+      .split(["b", "c", "d"].map { SplitRequest(at: Key($0)) }))
+    try members(
+      .enable(.members),
+      .join(tokyo, address: "10.0.0.1:4710", region: asia, capabilities: all),
+      .join(paris, address: "10.0.0.2:4710", region: europe, capabilities: all),
+      .join(rome, address: "10.0.0.3:4710", region: europe, capabilities: all),
+      .setHomes([GroupID(1)], asia, evenIfViolating: false),
+      .setHomes([GroupID(2), GroupID(300)], europe, evenIfViolating: false),
+      .setHomes([GroupID(300)], nil, evenIfViolating: false),
+      .setLeaderPreference(asia, [europe, asia]),
+      .setPromotionPolicy(hot, try KeySpan(Key("a"), Key("c"))),
+      .setPromotionPolicy(try PolicyName("all"), .all), .setPromotionPolicy(hot, nil),
+      .report(by: paris, of: asia, isSilent: true),
+      .report(by: paris, of: asia, isSilent: false),
+      .report(by: paris, of: asia, isSilent: true), .report(by: rome, of: asia, isSilent: true))
+    if state.membership.region(asia)?.status != .lost { try members(.declareLost(asia)) }
+    try members(.sweep(asia, epoch: 1, limit: 3), .sweep(asia, epoch: 1, limit: 3))
+    let plan = try state.recoveryPlan(for: asia, within: [try KeySpan(.least, Key("c"))])
+    try members(
+      .promote(plan.step(0, named: plan.name)),
+      .join(tokyo, address: "10.0.0.9:4710", region: asia, capabilities: all),
+      .beginReturn(asia), .sweep(asia, epoch: 1, limit: 100), .leave(rome))
+    return (state, entries)
+  }
+
+  /// The records of a membership, each in hexadecimal.
+  private static func text(_ membership: Membership) throws -> String {
+    var text = ""
+    try MembershipRecord.decode(membership.bytes) { record in
+      text +=
+        "  record \(record.bytes.map { String(UInt16($0) | 0x100, radix: 16).dropFirst() }.joined())\n"
+    }
+    return text
+  }
+
+  private static func text(_ state: CatalogState, _ entries: [EncodedEntry]) throws -> String {
     let routes = state.routes.routes(overlapping: .all)
       .map { "  \(EntryText.text(of: $0))\n" }.joined()
     return entries.map { EntryText.text(of: $0) + "\n" }.joined()
       + "state at \(state.appliedThrough) version \(state.version) "
-      + "next \(state.routes.nextRouteID)\n" + routes
+      + "next \(state.routes.nextRouteID)\n" + routes + (try text(state.membership))
   }
 
-  @Test(arguments: ["log", "committed"])
+  @Test(arguments: ["log", "committed", "members-log"])
   func aLogHasItsGoldenBytesAndMakesItsState(name: String) throws {
-    let (state, entries) = name == "log" ? try Self.log() : try Self.committedLog()
+    let (state, entries) =
+      switch name {
+      case "log": try Self.log()
+      case "committed": try Self.committedLog()
+      default: try Self.membersLog()
+      }
     let hex = try golden(
       HexFile.text(of: entries.map(\.bytes)), at: Self.folder.appending(path: "\(name).hex"))
     let text = try golden(
-      Self.text(state, entries), at: Self.folder.appending(path: "\(name).txt"))
+      try Self.text(state, entries), at: Self.folder.appending(path: "\(name).txt"))
 
     let bytes = try #require(HexFile.entries(in: hex))
     #expect(bytes == entries.map(\.bytes))
@@ -115,7 +182,7 @@ import Testing
     let decoded = try bytes.map { try EncodedEntry(decoding: $0) }
     for entry in decoded { try replayed.evolve(entry) }
     #expect(replayed.header == state.header)
-    #expect(Self.text(replayed, decoded) == text)
+    #expect(try Self.text(replayed, decoded) == text)
   }
 
   /// What stands between ```` ```name ```` and the next fence, without comments.
