@@ -78,8 +78,8 @@ private struct Arrangement {
   /// A route ends that nobody wants to start there.
   mutating func takeIn(_ route: Route) throws(Refusal) {
     guard let part else { preconditionFailure("the first route of both starts at the least key") }
-    if let holder { try touch(holder) }
-    try touch(route)
+    if let holder { _ = try touch(holder) }
+    _ = try touch(route)
     events.append(
       .routesMerged(
         route: part.id, start: part.start, boundary: route.span.lower, absorbed: route.id))
@@ -91,8 +91,8 @@ private struct Arrangement {
     guard var left = part, let holder else {
       preconditionFailure("the first route of both starts at the least key")
     }
-    try touch(holder)
-    try state.checkTarget(target.group, for: holder)
+    // Who decided on an older state has to look again before all else.
+    if try !touch(holder) { try state.checkTarget(target.group, for: holder) }
     guard newRoute.rawValue < .max else { throw .routeIDsExhausted }
     if left.wanted == target.group { try move(&left) }
     events.append(
@@ -117,8 +117,11 @@ private struct Arrangement {
     part.group = part.wanted
   }
 
-  /// As for any split or merge: what somebody is at work on stays as it is.
-  private mutating func touch(_ route: Route) throws(Refusal) {
-    if !stale.check(route), route.state != .active { throw .routeNotActive(route) }
+  /// As for any split or merge: what somebody is at work on stays as it is. Returns whether the route
+  /// is stale, which is refused in the end.
+  private mutating func touch(_ route: Route) throws(Refusal) -> Bool {
+    let isStale = stale.check(route)
+    if !isStale, route.state != .active { throw .routeNotActive(route) }
+    return isStale
   }
 }

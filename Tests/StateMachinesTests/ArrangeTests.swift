@@ -75,6 +75,25 @@ import Testing
     #expect(catalog.refusal(of: layout(["": 2, "g": 3]), expecting: 1) == nil, "another route")
   }
 
+  /// Where a cut would come to lie is no news to somebody who looked at another catalog.
+  @Test func whatIsStaleIsSaidBeforeWhatIsMisplaced() throws {
+    var catalog = try TestCatalog(starts: ["g"])
+    let (asia, europe) = (try Region("asia"), try Region("europe"))
+    try catalog.perform(.membership(.enable(.members)))
+    try catalog.perform(.membership(.setHomes([GroupID(9)], asia, evenIfViolating: false)))
+    let wanted = layout(["": 1, "g": 1, "m": 9])
+    #expect(catalog.refusal(of: wanted, expecting: 1) == nil)
+    try catalog.perform(.setAllowedRegions([RouteID(2)], to: [europe]))
+    guard case .membership(.misplaced)? = catalog.refusal(of: wanted) else {
+      Issue.record("not misplaced: \(String(describing: catalog.refusal(of: wanted)))")
+      return
+    }
+    guard case .staleVersion? = catalog.refusal(of: wanted, expecting: 1) else {
+      Issue.record("not stale: \(String(describing: catalog.refusal(of: wanted, expecting: 1)))")
+      return
+    }
+  }
+
   @Test func aLayoutThatIsNoneIsRefused() throws {
     let catalog = try TestCatalog(starts: ["g"])
     #expect(catalog.refusal(of: .arrange([])) == .emptyBatch)
