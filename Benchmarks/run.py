@@ -28,7 +28,7 @@ from tools import (
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RUNS = 3
 PARTS = ["index", "paths", "large", "log", "ack", "readers", "history", "long", "mirror", "service",
-         "start"]
+         "start", "watchers"]
 
 
 def lookups(bench, work, results, quick):
@@ -279,6 +279,36 @@ def mirror_once(cadastre, work, number):
             "copy_seconds": copied, "rebuild_seconds": rebuilt}
 
 
+def watchers(cadastre, work, results, quick):
+    """What watchers cost a node, and how soon they hear of a commit; the load is another process."""
+    size = ["--routes", 10_000, "--commits", 50, "--idle", 2, "--backlog", 5_000] if quick else []
+    lines = run(
+        sys.executable, ROOT / "Benchmarks/watchers/watch_bench.py", cadastre, work / "watchers", *size)
+    results["watchers"] = lines
+    alone = pick(lines, bench="watchers", watchers=0)
+    rows = []
+    for line in lines:
+        if line["bench"] != "watchers" or not line["watchers"]:
+            continue
+        count = line["watchers"]
+        cpu = (line["cpu_us_per_commit"] - alone["cpu_us_per_commit"]) / count
+        memory = max(0, line["memory_bytes"] - alone["memory_bytes"]) / count
+        rows.append([
+            f"{count:,} on {line['connections']:,} connection{'s'[:line['connections'] > 1]}",
+            f"{memory / 1024:,.0f} KiB", f"{cpu:,.1f} µs",
+            f"{line['idle_cores'] / count * 1e6:,.1f} µs/s",
+            *(f"{line[figure] / 1000:,.2f} ms" for figure in (
+                "acknowledged_p50_us", "received_p50_us", "received_p99_us",
+                "after_commit_p50_us", "after_commit_p99_us"))])
+    table("Watchers of one node, a commit at a time", [
+        "", "memory each", "CPU a message", "CPU idle", "sent to acknowledged, p50",
+        "sent to received, p50", "p99", "acknowledged to received, p50", "p99"], rows)
+    rows = [[f"{line['versions']:,} versions, {line['messages']:,.0f} messages",
+             thousands(line["versions_per_second"])]
+            for line in lines if line["bench"] == "watcher.catch_up"]
+    table("One watcher that has many versions to hear of", ["", "versions/s"], rows)
+
+
 def machine():
     model = "unknown"
     for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
@@ -339,6 +369,8 @@ def main():
                 folder_of_part.mkdir()
                 part(arguments.cadastre, index_bench, folder_of_part, results, arguments.quick,
                      RUNS)
+        if arguments.only in (None, "watchers"):
+            watchers(arguments.cadastre, work, results, arguments.quick)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     folder.mkdir(exist_ok=True)
