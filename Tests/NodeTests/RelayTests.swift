@@ -327,6 +327,52 @@ import Testing
     }
   }
 
+  /// Without an order of their own, learners that are members follow the order of the members.
+  @Test func theCatalogSaysWhoRelays() async throws {
+    try await withLeader { leader in
+      try await leader.client.submit(.test(oneRoute))
+      try await leader.client.submit(.test(.membership(.enable(.members))))
+      let folder = TemporaryFolder()
+      func member(_ name: String, ranked: Bool = false) async throws -> TestNode {
+        let address = NodeAddress(host: "127.0.0.1", port: quietPort())
+        let options = MemberOptions(
+          name: try MemberName(name), region: try Catalog.Region("eu-west"))
+        return try await TestNode(
+          .learner(of: leader.address), folder: folder.appending(name), port: address.port,
+          region: "eu-west"
+        ) {
+          $0.member = options
+          $0.member?.timeout = .milliseconds(200)
+          $0.regionLearners = ranked ? [address] : []
+          $0.following.lookInterval = .milliseconds(50)
+          $0.following.upstream.settleTime = .milliseconds(100)
+        }
+      }
+      func follows(_ learner: TestNode, _ upstream: TestNode?) -> Bool {
+        let way = learner.core.upstreams?.status.way ?? []
+        return way == ([upstream].compactMap(\.self) + [leader]).map { "\($0.address)" }
+      }
+      let second = try await member("eu-2")
+      let first = try await member("eu-1")
+      try await until { follows(second, first) && follows(first, nil) }
+      try await until { first.core.upstreams?.status.isRelay == true }
+      // One that was told an order keeps to it.
+      let told = try await member("eu-9", ranked: true)
+      let name = try MemberName("eu-9")
+      try await until { told.core.store.current.membership.member(name) != nil }
+      #expect(follows(told, nil))
+      // Who has left relays no more.
+      try await first.stop()
+      try await leader.client.submit(.test(.membership(.leave(try MemberName("eu-1")))))
+      try await until { follows(second, nil) && second.core.upstreams?.status.isRelay == true }
+      let zeroth = try await member("eu-0")
+      try await until { follows(second, zeroth) && follows(zeroth, nil) }
+      #expect(follows(told, nil))
+      for node in [told, second, zeroth] { try await node.stop() }
+      withExtendedLifetime(folder) {}
+    }
+  }
+
   @Test func anOrderThatLeavesOutTheNodeItselfIsRefused() async throws {
     let ended = try await cadastre(
       "serve", "--log", "/nowhere/mirror", "--listen", "127.0.0.1:7171", "--follow",

@@ -22,7 +22,9 @@ struct ServeCommand: AsyncParsableCommand {
 
       Several learners of a region are told of each other with --relay, all in the same order: the \
       first of them that is up follows the leader and feeds the others, so that each entry crosses \
-      the WAN once. --wan sets what fits 100 to 300 ms of round trip and a lost packet in a hundred:
+      the WAN once. Without --relay, learners that are members of a region (--member) follow the \
+      order of the members' names; for that they listen at a fixed port, or --advertise one. \
+      --wan sets what fits 100 to 300 ms of round trip and a lost packet in a hundred:
         \(NetworkProfile.wan).
 
       Every flag may stand in a file too (--config FILE), or in the environment: --keep-log 30d is \

@@ -32,7 +32,8 @@ package struct NodeConfiguration: Sendable {
   /// Where others reach the node; what it listens on when nil.
   package var advertisedAddress: NodeAddress?
   /// The learners of the region in their order, this one among them by its advertised address: a
-  /// learner follows the first of those before it that follows the leader. None: the leader.
+  /// learner follows the first of those before it that follows the leader. None: those that are
+  /// members of the region, in the order of their names; for a learner that is no member, the leader.
   package var regionLearners: [NodeAddress] = []
   /// The name of the network profile that was applied.
   package var networkProfile = NetworkProfile.local.name

@@ -117,7 +117,16 @@ package final class NodeService: Service {
         try await openStore(), role: .learner, leaderAddress: "\(leader)", upstreams: upstreams)
       let replica = Replica(core: core, upstreams: upstreams, options: configuration.following)
       let sink = ForwardingSink(to: upstreams, options: configuration.following)
-      try await serve(core, commands: sink) { await replica.run() }
+      // An order that was given overrides the catalog's.
+      let order =
+        configuration.regionLearners.isEmpty
+        ? configuration.member.map {
+          RelayOrder(core: core, upstreams: upstreams, region: $0.region)
+        } : nil
+      try await serve(core, commands: sink) {
+        async let _: Void? = order?.run()
+        await replica.run()
+      }
     }
   }
 
