@@ -35,6 +35,8 @@ extension CatalogStatus {
       ("routes", .number(routeCount)),
       ("digest", .string(digest.description)),
       ("head_hash", .string(headHash.description)),
+      // Where the log is not whole, no entry vouches for all of the last one that can be read.
+      ("head_proven", .bool(condition == nil)),
     ]
     fields += JSON.fields("last_time", lastTime)
     fields.append(("condition", JSON(condition)))
@@ -51,7 +53,10 @@ extension CatalogStatus {
     facts.add("last change", position == .zero ? "none yet" : lastTime.text + " UTC")
     facts.add("routes", grouped(routeCount))
     facts.add("digest", digest)
-    facts.add("head hash", headHash)
+    facts.add(
+      "head hash",
+      condition == nil
+        ? "\(headHash)" : "\(headHash), unproven: no later entry vouches for who made it, and why")
     if let condition { facts.add("condition", condition) }
     for warning in warnings { facts.add("warning", warning) }
     for fact in more { facts.add(fact.label, fact.text) }
