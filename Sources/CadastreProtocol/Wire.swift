@@ -36,6 +36,8 @@ package enum Wire {
 
   package typealias FetchCheckpointRequest = Cadastre_V1_FetchCheckpointRequest
   package typealias FetchCheckpointResponse = Cadastre_V1_FetchCheckpointResponse
+  package typealias FetchMembersRequest = Cadastre_V1_FetchMembersRequest
+  package typealias FetchMembersResponse = Cadastre_V1_FetchMembersResponse
   package typealias FetchStateRequest = Cadastre_V1_FetchStateRequest
   package typealias FetchStateResponse = Cadastre_V1_FetchStateResponse
   package typealias StateHeader = Cadastre_V1_StateHeader

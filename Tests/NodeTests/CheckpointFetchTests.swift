@@ -155,6 +155,13 @@ private final class FaultySender: Cadastre_V1_Replication.SimpleServiceProtocol 
     Issue.record("the learner asked for a state")
   }
 
+  func fetchMembers(
+    request: Wire.FetchMembersRequest, response: RPCWriter<Wire.FetchMembersResponse>,
+    context: ServerContext
+  ) async throws {
+    throw NodeError(.unimplemented, "this leader has no members")
+  }
+
   func follow(
     request: RPCAsyncSequence<Wire.FollowRequest, any Error>,
     response: RPCWriter<Wire.FollowResponse>, context: ServerContext

@@ -192,6 +192,13 @@ private struct SilentLeader: Cadastre_V1_Replication.SimpleServiceProtocol {
     context: ServerContext
   ) async throws {}
 
+  func fetchMembers(
+    request: Wire.FetchMembersRequest, response: RPCWriter<Wire.FetchMembersResponse>,
+    context: ServerContext
+  ) async throws {
+    throw NodeError(.unimplemented, "this leader has no members")
+  }
+
   func follow(
     request: RPCAsyncSequence<Wire.FollowRequest, any Error>,
     response: RPCWriter<Wire.FollowResponse>, context: ServerContext
@@ -231,6 +238,13 @@ private final class FaultyLeader: Cadastre_V1_Replication.SimpleServiceProtocol 
     context: ServerContext
   ) async throws {
     throw NodeError(.unimplemented, "this leader has entries only")
+  }
+
+  func fetchMembers(
+    request: Wire.FetchMembersRequest, response: RPCWriter<Wire.FetchMembersResponse>,
+    context: ServerContext
+  ) async throws {
+    throw NodeError(.unimplemented, "this leader has no members")
   }
 
   func follow(

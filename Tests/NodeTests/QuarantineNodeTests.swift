@@ -132,6 +132,13 @@ private final class SendingLeader: Cadastre_V1_Replication.SimpleServiceProtocol
     context: ServerContext
   ) async throws {}
 
+  func fetchMembers(
+    request: Wire.FetchMembersRequest, response: RPCWriter<Wire.FetchMembersResponse>,
+    context: ServerContext
+  ) async throws {
+    throw NodeError(.unimplemented, "this leader has no members")
+  }
+
   func follow(
     request: RPCAsyncSequence<Wire.FollowRequest, any Error>,
     response: RPCWriter<Wire.FollowResponse>, context: ServerContext

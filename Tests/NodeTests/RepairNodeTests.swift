@@ -85,6 +85,55 @@ import Testing
     }
   }
 
+  /// A log that begins after a state whose members were others than those of now.
+  @Test func aDamagedBaseWithMembersIsFetchedFromAServer() async throws {
+    try await withLeader { leader in
+      func perform(_ change: RouteChange) async throws {
+        _ = try await leader.client.submit(.test(change))
+      }
+      let europe = try Region("europe")
+      func home(_ group: UInt64) -> RouteChange {
+        .membership(.setHomes([GroupID(group)], europe, evenIfViolating: false))
+      }
+      try await perform(oneRoute)
+      try await perform(split("a key that is easy to find: 1."))
+      try await perform(.membership(.enable(.members)))
+      for group in UInt64(7)...9 { try await perform(home(group)) }
+      let base = leader.core.store.current
+      for group in UInt64(10)...12 { try await perform(home(group)) }
+      try await perform(split("m"))
+      let folder = TemporaryFolder()
+      let copy = folder.appending("copy")
+      do {
+        let entries = try EventLog.open(folder: leader.folder, mode: .readOnly)
+          .entries(from: base.appliedThrough.next, maxCount: 100, maxBytes: 1 << 20)
+        let log = try EventLog.create(folder: copy, catalog: testCatalog)
+        try log.install(base: base)
+        try log.append(entries)
+        try log.setMirror(true)
+        log.releaseForWriting()
+      }
+      let file = URL(filePath: copy + "/data.mdb")
+      var bytes = try Data(contentsOf: file)
+      var place = bytes.startIndex
+      while let found = bytes[place...].range(of: Data("a key that is easy to find".utf8)) {
+        bytes[found.lowerBound] ^= 1
+        place = found.upperBound
+      }
+      #expect(place > bytes.startIndex)
+      try bytes.write(to: file)
+      #expect(try await cadastre("verify", "--log", copy).status == 3)
+      let repaired = try await cadastre(
+        "repair", "--log", copy, "--from", "\(leader.address)", "--json")
+      #expect(repaired.status == 0, "\(repaired.errors)")
+      let status = try await cadastre("status", "--log", copy, "--json")
+      #expect(try status.json["digest"].string == "\(leader.core.store.current.digest)")
+      let verified = try await cadastre("verify", "--log", copy)
+      #expect(verified.status == 0, "\(verified.errors)")
+      withExtendedLifetime(folder) {}
+    }
+  }
+
   @Test func aPeerThatIsNotThereIsSaid() async throws {
     try await withLeaderAndCopy { leader, copy in
       try damage(copy, 7)

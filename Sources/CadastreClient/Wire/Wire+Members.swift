@@ -173,19 +173,17 @@ extension Cadastre_V1_PolicySpan {
 }
 
 extension Cadastre_V1_ListMembersResponse {
-  /// What a state says of members and regions.
-  package init(_ state: CatalogState) {
+  package init(_ overview: MembershipOverview) {
     self.init()
-    let membership = state.membership
-    version = state.version.rawValue
-    position = state.appliedThrough.rawValue
-    capabilities = membership.capabilities.sorted { $0.key < $1.key }.map { bit, name in
+    version = overview.version.rawValue
+    position = overview.position.rawValue
+    capabilities = overview.capabilities.sorted { $0.key < $1.key }.map { bit, name in
       .with {
         $0.bit = UInt32(bit)
         $0.name = name
       }
     }
-    members = membership.members.map { member in
+    members = overview.members.map { member in
       .with {
         $0.name = member.name.name
         $0.address = member.address
@@ -194,7 +192,7 @@ extension Cadastre_V1_ListMembersResponse {
         $0.status = UInt32(member.status.rawValue)
       }
     }
-    regions = membership.regions.map { region in
+    regions = overview.regions.map { region in
       .with {
         $0.region = region.region.name
         $0.status = UInt32(region.status.rawValue)
@@ -210,15 +208,106 @@ extension Cadastre_V1_ListMembersResponse {
           $0.step = recovery.step
           $0.steps = recovery.steps
         }
-        $0.groupCount = UInt64(membership.groups(in: region.region).count)
+        $0.groupCount = overview.groupCounts[region.region] ?? 0
       }
     }
-    policies = membership.policies.map { policy in
+    policies = overview.policies.map { policy in
       .with {
         $0.name = policy.name.name
         $0.span = Cadastre_V1_PolicySpan(policy.span)
       }
     }
-    homeCount = UInt64(membership.homeCount)
+    homeCount = overview.homeCount
+  }
+
+  package func value() throws(MalformedMessage) -> MembershipOverview {
+    var overview = MembershipOverview(
+      version: CatalogVersion(version), position: LogPosition(position), capabilities: [:],
+      members: [], regions: [], groupCounts: [:], policies: [], homeCount: homeCount)
+    for capability in capabilities {
+      overview.capabilities[UInt8(truncatingIfNeeded: capability.bit)] = capability.name
+    }
+    for message in members { overview.members.append(try member(of: message)) }
+    for message in regions {
+      let place = try standing(of: message)
+      overview.regions.append(place)
+      overview.groupCounts[place.region] = message.groupCount
+    }
+    for policy in policies {
+      overview.policies.append(
+        (try member("policies.name", policy.name), try policy.span.value()))
+    }
+    return overview
+  }
+}
+
+private func member(
+  of message: Cadastre_V1_MemberInfo
+) throws(MalformedMessage) -> Member {
+  guard let status = UInt8(exactly: message.status).flatMap(MemberStatus.init(rawValue:)) else {
+    throw MalformedMessage("members.status: there is no status \(message.status)")
+  }
+  return Member(
+    name: try member("members.name", message.name), address: message.address,
+    region: try region("members.region", message.region),
+    capabilities: try capabilities(message.capabilities), status: status)
+}
+
+private func standing(
+  of message: Cadastre_V1_RegionInfo
+) throws(MalformedMessage) -> RegionStanding {
+  guard let status = UInt8(exactly: message.status).flatMap(RegionStatus.init(rawValue:)) else {
+    throw MalformedMessage("regions.status: there is no status \(message.status)")
+  }
+  var standing = RegionStanding(try region("regions.region", message.region))
+  standing.status = status
+  standing.epoch = message.epoch
+  for name in message.silentTo { standing.silentTo.append(try member("regions.silent_to", name)) }
+  for name in message.leaderPreference {
+    standing.leaderPreference.append(try region("regions.leader_preference", name))
+  }
+  standing.sweep.isDone = message.swept
+  standing.failed = message.failed
+  standing.promoted = message.promoted
+  standing.returned = message.returned
+  if !message.plan.isEmpty {
+    standing.recovery = RecoveryProgress(
+      plan: try fixed("regions.plan", message.plan), step: message.step, steps: message.steps)
+  }
+  return standing
+}
+
+extension Cadastre_V1_CheckPlacementResponse {
+  package init(_ report: PlacementReport) {
+    self.init()
+    version = report.version.rawValue
+    routeCount = report.routeCount
+    violationCount = report.violationCount
+    violations = report.listed.map { violation in
+      .with {
+        $0.route = Cadastre_V1_Route(violation.route)
+        $0.home = violation.home.name
+        $0.problem = violation.problem.rawValue
+      }
+    }
+  }
+
+  package func value() throws(MalformedMessage) -> PlacementReport {
+    var listed: [PlacementViolation] = []
+    for violation in violations {
+      guard let problem = PlacementViolation.Problem(rawValue: violation.problem) else {
+        throw MalformedMessage("violations.problem: there is no problem \(violation.problem)")
+      }
+      listed.append(
+        PlacementViolation(
+          route: try violation.route.value(), home: try region("violations.home", violation.home),
+          problem: problem))
+    }
+    guard violationCount >= UInt64(listed.count) else {
+      throw MalformedMessage("violation_count: more are listed")
+    }
+    return PlacementReport(
+      version: CatalogVersion(version), routeCount: routeCount, violationCount: violationCount,
+      listed: listed)
   }
 }

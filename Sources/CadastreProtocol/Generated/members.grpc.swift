@@ -46,10 +46,24 @@ package enum Cadastre_V1_Members: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "CheckPlacement" metadata.
+        package enum CheckPlacement: Sendable {
+            /// Request type for "CheckPlacement".
+            package typealias Input = Cadastre_V1_CheckPlacementRequest
+            /// Response type for "CheckPlacement".
+            package typealias Output = Cadastre_V1_CheckPlacementResponse
+            /// Descriptor for "CheckPlacement".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "cadastre.v1.Members"),
+                method: "CheckPlacement",
+                type: .unary
+            )
+        }
         /// Descriptors for all methods in the "cadastre.v1.Members" service.
         package static let descriptors: [GRPCCore.MethodDescriptor] = [
             Change.descriptor,
-            List.descriptor
+            List.descriptor,
+            CheckPlacement.descriptor
         ]
     }
 }
@@ -117,6 +131,24 @@ extension Cadastre_V1_Members {
             request: GRPCCore.StreamingServerRequest<Cadastre_V1_ListMembersRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_ListMembersResponse>
+
+        /// Handle the "CheckPlacement" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The routes whose group is at home where they are not allowed, or in a lost region.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Cadastre_V1_CheckPlacementRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Cadastre_V1_CheckPlacementResponse` messages.
+        func checkPlacement(
+            request: GRPCCore.StreamingServerRequest<Cadastre_V1_CheckPlacementRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_CheckPlacementResponse>
     }
 
     /// Service protocol for the "cadastre.v1.Members" service.
@@ -168,6 +200,24 @@ extension Cadastre_V1_Members {
             request: GRPCCore.ServerRequest<Cadastre_V1_ListMembersRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Cadastre_V1_ListMembersResponse>
+
+        /// Handle the "CheckPlacement" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The routes whose group is at home where they are not allowed, or in a lost region.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Cadastre_V1_CheckPlacementRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Cadastre_V1_CheckPlacementResponse` message.
+        func checkPlacement(
+            request: GRPCCore.ServerRequest<Cadastre_V1_CheckPlacementRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Cadastre_V1_CheckPlacementResponse>
     }
 
     /// Simple service protocol for the "cadastre.v1.Members" service.
@@ -217,6 +267,24 @@ extension Cadastre_V1_Members {
             request: Cadastre_V1_ListMembersRequest,
             context: GRPCCore.ServerContext
         ) async throws -> Cadastre_V1_ListMembersResponse
+
+        /// Handle the "CheckPlacement" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The routes whose group is at home where they are not allowed, or in a lost region.
+        ///
+        /// - Parameters:
+        ///   - request: A `Cadastre_V1_CheckPlacementRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Cadastre_V1_CheckPlacementResponse` to respond with.
+        func checkPlacement(
+            request: Cadastre_V1_CheckPlacementRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Cadastre_V1_CheckPlacementResponse
     }
 }
 
@@ -241,6 +309,17 @@ extension Cadastre_V1_Members.StreamingServiceProtocol {
             serializer: GRPCProtobuf.ProtobufSerializer<Cadastre_V1_ListMembersResponse>(),
             handler: { request, context in
                 try await self.list(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Cadastre_V1_Members.Method.CheckPlacement.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Cadastre_V1_CheckPlacementRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Cadastre_V1_CheckPlacementResponse>(),
+            handler: { request, context in
+                try await self.checkPlacement(
                     request: request,
                     context: context
                 )
@@ -273,6 +352,17 @@ extension Cadastre_V1_Members.ServiceProtocol {
         )
         return GRPCCore.StreamingServerResponse(single: response)
     }
+
+    package func checkPlacement(
+        request: GRPCCore.StreamingServerRequest<Cadastre_V1_CheckPlacementRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_CheckPlacementResponse> {
+        let response = try await self.checkPlacement(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
 }
 
 // Default implementation of methods from 'ServiceProtocol'.
@@ -297,6 +387,19 @@ extension Cadastre_V1_Members.SimpleServiceProtocol {
     ) async throws -> GRPCCore.ServerResponse<Cadastre_V1_ListMembersResponse> {
         return GRPCCore.ServerResponse<Cadastre_V1_ListMembersResponse>(
             message: try await self.list(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    package func checkPlacement(
+        request: GRPCCore.ServerRequest<Cadastre_V1_CheckPlacementRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Cadastre_V1_CheckPlacementResponse> {
+        return GRPCCore.ServerResponse<Cadastre_V1_CheckPlacementResponse>(
+            message: try await self.checkPlacement(
                 request: request.message,
                 context: context
             ),
@@ -364,6 +467,29 @@ extension Cadastre_V1_Members {
             deserializer: some GRPCCore.MessageDeserializer<Cadastre_V1_ListMembersResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Cadastre_V1_ListMembersResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "CheckPlacement" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The routes whose group is at home where they are not allowed, or in a lost region.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Cadastre_V1_CheckPlacementRequest` message.
+        ///   - serializer: A serializer for `Cadastre_V1_CheckPlacementRequest` messages.
+        ///   - deserializer: A deserializer for `Cadastre_V1_CheckPlacementResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func checkPlacement<Result>(
+            request: GRPCCore.ClientRequest<Cadastre_V1_CheckPlacementRequest>,
+            serializer: some GRPCCore.MessageSerializer<Cadastre_V1_CheckPlacementRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Cadastre_V1_CheckPlacementResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Cadastre_V1_CheckPlacementResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
     }
 
@@ -456,6 +582,40 @@ extension Cadastre_V1_Members {
                 onResponse: handleResponse
             )
         }
+
+        /// Call the "CheckPlacement" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The routes whose group is at home where they are not allowed, or in a lost region.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Cadastre_V1_CheckPlacementRequest` message.
+        ///   - serializer: A serializer for `Cadastre_V1_CheckPlacementRequest` messages.
+        ///   - deserializer: A deserializer for `Cadastre_V1_CheckPlacementResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func checkPlacement<Result>(
+            request: GRPCCore.ClientRequest<Cadastre_V1_CheckPlacementRequest>,
+            serializer: some GRPCCore.MessageSerializer<Cadastre_V1_CheckPlacementRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Cadastre_V1_CheckPlacementResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Cadastre_V1_CheckPlacementResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Cadastre_V1_Members.Method.CheckPlacement.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
     }
 }
 
@@ -515,6 +675,35 @@ extension Cadastre_V1_Members.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Cadastre_V1_ListMembersRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Cadastre_V1_ListMembersResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "CheckPlacement" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The routes whose group is at home where they are not allowed, or in a lost region.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Cadastre_V1_CheckPlacementRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func checkPlacement<Result>(
+        request: GRPCCore.ClientRequest<Cadastre_V1_CheckPlacementRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Cadastre_V1_CheckPlacementResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.checkPlacement(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Cadastre_V1_CheckPlacementRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Cadastre_V1_CheckPlacementResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -584,6 +773,39 @@ extension Cadastre_V1_Members.ClientProtocol {
             metadata: metadata
         )
         return try await self.list(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "CheckPlacement" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The routes whose group is at home where they are not allowed, or in a lost region.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func checkPlacement<Result>(
+        _ message: Cadastre_V1_CheckPlacementRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Cadastre_V1_CheckPlacementResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Cadastre_V1_CheckPlacementRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.checkPlacement(
             request: request,
             options: options,
             onResponse: handleResponse

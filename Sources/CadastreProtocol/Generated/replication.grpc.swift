@@ -46,6 +46,19 @@ package enum Cadastre_V1_Replication: Sendable {
                 type: .serverStreaming
             )
         }
+        /// Namespace for "FetchMembers" metadata.
+        package enum FetchMembers: Sendable {
+            /// Request type for "FetchMembers".
+            package typealias Input = Cadastre_V1_FetchMembersRequest
+            /// Response type for "FetchMembers".
+            package typealias Output = Cadastre_V1_FetchMembersResponse
+            /// Descriptor for "FetchMembers".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "cadastre.v1.Replication"),
+                method: "FetchMembers",
+                type: .serverStreaming
+            )
+        }
         /// Namespace for "Follow" metadata.
         package enum Follow: Sendable {
             /// Request type for "Follow".
@@ -63,6 +76,7 @@ package enum Cadastre_V1_Replication: Sendable {
         package static let descriptors: [GRPCCore.MethodDescriptor] = [
             FetchCheckpoint.descriptor,
             FetchState.descriptor,
+            FetchMembers.descriptor,
             Follow.descriptor
         ]
     }
@@ -131,6 +145,25 @@ extension Cadastre_V1_Replication {
             request: GRPCCore.StreamingServerRequest<Cadastre_V1_FetchStateRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_FetchStateResponse>
+
+        /// Handle the "FetchMembers" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The records of the members and regions after the entry at a position that the log, or what it
+        /// > begins after, still tells of. NOT_FOUND where it does not.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Cadastre_V1_FetchMembersRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Cadastre_V1_FetchMembersResponse` messages.
+        func fetchMembers(
+            request: GRPCCore.StreamingServerRequest<Cadastre_V1_FetchMembersRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_FetchMembersResponse>
 
         /// Handle the "Follow" method.
         ///
@@ -202,6 +235,25 @@ extension Cadastre_V1_Replication {
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_FetchStateResponse>
 
+        /// Handle the "FetchMembers" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The records of the members and regions after the entry at a position that the log, or what it
+        /// > begins after, still tells of. NOT_FOUND where it does not.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Cadastre_V1_FetchMembersRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Cadastre_V1_FetchMembersResponse` messages.
+        func fetchMembers(
+            request: GRPCCore.ServerRequest<Cadastre_V1_FetchMembersRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_FetchMembersResponse>
+
         /// Handle the "Follow" method.
         ///
         /// > Source IDL Documentation:
@@ -272,6 +324,26 @@ extension Cadastre_V1_Replication {
             context: GRPCCore.ServerContext
         ) async throws
 
+        /// Handle the "FetchMembers" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The records of the members and regions after the entry at a position that the log, or what it
+        /// > begins after, still tells of. NOT_FOUND where it does not.
+        ///
+        /// - Parameters:
+        ///   - request: A `Cadastre_V1_FetchMembersRequest` message.
+        ///   - response: A response stream of `Cadastre_V1_FetchMembersResponse` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        func fetchMembers(
+            request: Cadastre_V1_FetchMembersRequest,
+            response: GRPCCore.RPCWriter<Cadastre_V1_FetchMembersResponse>,
+            context: GRPCCore.ServerContext
+        ) async throws
+
         /// Handle the "Follow" method.
         ///
         /// > Source IDL Documentation:
@@ -321,6 +393,17 @@ extension Cadastre_V1_Replication.StreamingServiceProtocol {
             }
         )
         router.registerHandler(
+            forMethod: Cadastre_V1_Replication.Method.FetchMembers.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Cadastre_V1_FetchMembersRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Cadastre_V1_FetchMembersResponse>(),
+            handler: { request, context in
+                try await self.fetchMembers(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
             forMethod: Cadastre_V1_Replication.Method.Follow.descriptor,
             deserializer: GRPCProtobuf.ProtobufDeserializer<Cadastre_V1_FollowRequest>(),
             serializer: GRPCProtobuf.ProtobufSerializer<Cadastre_V1_FollowResponse>(),
@@ -358,6 +441,17 @@ extension Cadastre_V1_Replication.ServiceProtocol {
         )
         return response
     }
+
+    package func fetchMembers(
+        request: GRPCCore.StreamingServerRequest<Cadastre_V1_FetchMembersRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_FetchMembersResponse> {
+        let response = try await self.fetchMembers(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return response
+    }
 }
 
 // Default implementation of methods from 'ServiceProtocol'.
@@ -388,6 +482,23 @@ extension Cadastre_V1_Replication.SimpleServiceProtocol {
             metadata: [:],
             producer: { writer in
                 try await self.fetchState(
+                    request: request.message,
+                    response: writer,
+                    context: context
+                )
+                return [:]
+            }
+        )
+    }
+
+    package func fetchMembers(
+        request: GRPCCore.ServerRequest<Cadastre_V1_FetchMembersRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_FetchMembersResponse> {
+        return GRPCCore.StreamingServerResponse<Cadastre_V1_FetchMembersResponse>(
+            metadata: [:],
+            producer: { writer in
+                try await self.fetchMembers(
                     request: request.message,
                     response: writer,
                     context: context
@@ -474,6 +585,30 @@ extension Cadastre_V1_Replication {
             deserializer: some GRPCCore.MessageDeserializer<Cadastre_V1_FetchStateResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Cadastre_V1_FetchStateResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "FetchMembers" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The records of the members and regions after the entry at a position that the log, or what it
+        /// > begins after, still tells of. NOT_FOUND where it does not.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Cadastre_V1_FetchMembersRequest` message.
+        ///   - serializer: A serializer for `Cadastre_V1_FetchMembersRequest` messages.
+        ///   - deserializer: A deserializer for `Cadastre_V1_FetchMembersResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func fetchMembers<Result>(
+            request: GRPCCore.ClientRequest<Cadastre_V1_FetchMembersRequest>,
+            serializer: some GRPCCore.MessageSerializer<Cadastre_V1_FetchMembersRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Cadastre_V1_FetchMembersResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Cadastre_V1_FetchMembersResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
 
         /// Call the "Follow" method.
@@ -587,6 +722,39 @@ extension Cadastre_V1_Replication {
             )
         }
 
+        /// Call the "FetchMembers" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The records of the members and regions after the entry at a position that the log, or what it
+        /// > begins after, still tells of. NOT_FOUND where it does not.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Cadastre_V1_FetchMembersRequest` message.
+        ///   - serializer: A serializer for `Cadastre_V1_FetchMembersRequest` messages.
+        ///   - deserializer: A deserializer for `Cadastre_V1_FetchMembersResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func fetchMembers<Result>(
+            request: GRPCCore.ClientRequest<Cadastre_V1_FetchMembersRequest>,
+            serializer: some GRPCCore.MessageSerializer<Cadastre_V1_FetchMembersRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Cadastre_V1_FetchMembersResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Cadastre_V1_FetchMembersResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.serverStreaming(
+                request: request,
+                descriptor: Cadastre_V1_Replication.Method.FetchMembers.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
         /// Call the "Follow" method.
         ///
         /// > Source IDL Documentation:
@@ -675,6 +843,34 @@ extension Cadastre_V1_Replication.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Cadastre_V1_FetchStateRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Cadastre_V1_FetchStateResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "FetchMembers" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The records of the members and regions after the entry at a position that the log, or what it
+    /// > begins after, still tells of. NOT_FOUND where it does not.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Cadastre_V1_FetchMembersRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func fetchMembers<Result>(
+        request: GRPCCore.ClientRequest<Cadastre_V1_FetchMembersRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Cadastre_V1_FetchMembersResponse>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        try await self.fetchMembers(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Cadastre_V1_FetchMembersRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Cadastre_V1_FetchMembersResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -769,6 +965,38 @@ extension Cadastre_V1_Replication.ClientProtocol {
             metadata: metadata
         )
         return try await self.fetchState(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "FetchMembers" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The records of the members and regions after the entry at a position that the log, or what it
+    /// > begins after, still tells of. NOT_FOUND where it does not.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func fetchMembers<Result>(
+        _ message: Cadastre_V1_FetchMembersRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Cadastre_V1_FetchMembersResponse>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Cadastre_V1_FetchMembersRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.fetchMembers(
             request: request,
             options: options,
             onResponse: handleResponse

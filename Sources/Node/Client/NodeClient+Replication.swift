@@ -140,6 +140,27 @@ extension NodeClient {
     }
   }
 
+  /// The records of the members and regions after the entry at a position. That they are the right ones
+  /// is for the digest of a header to show.
+  package func fetchMembers(
+    at position: LogPosition, of catalog: CatalogID, deadline: Duration? = nil
+  ) async throws(NodeError) -> [UInt8] {
+    let request = Wire.FetchMembersRequest.with {
+      $0.catalogID = Data(catalog.bytes)
+      $0.position = position.rawValue
+    }
+    return try await calling(address) {
+      try await replication.fetchMembers(request, options: options(deadline)) { response in
+        var members: [UInt8] = []
+        for try await message in response.messages {
+          members += message.members
+          if message.last { return members }
+        }
+        throw NodeError(.unavailable, "the members broke off after \(members.count) bytes")
+      }
+    }
+  }
+
   /// Follows the node's log after the last entry of `state`, for as long as the stream holds: sends
   /// the `questions`, whose end ends the following, and gives `body` every message, in order.
   ///

@@ -2,6 +2,7 @@ import CadastreClient
 import CadastreProtocol
 import Catalog
 import GRPCCore
+import NIOPosix
 import Replay
 import StateMachines
 
@@ -25,6 +26,18 @@ package struct MembersService: Cadastre_V1_Members.ServiceProtocol {
   package func list(
     request: ServerRequest<Cadastre_V1_ListMembersRequest>, context: ServerContext
   ) async throws -> ServerResponse<Cadastre_V1_ListMembersResponse> {
-    ServerResponse(message: Cadastre_V1_ListMembersResponse(core.store.current))
+    ServerResponse(
+      message: Cadastre_V1_ListMembersResponse(MembershipOverview(core.store.current)))
+  }
+
+  package func checkPlacement(
+    request: ServerRequest<Cadastre_V1_CheckPlacementRequest>, context: ServerContext
+  ) async throws -> ServerResponse<Cadastre_V1_CheckPlacementResponse> {
+    let (state, limit) = (core.store.current, min(request.message.limit, 10_000))
+    // It looks at every route.
+    let report = try await NIOThreadPool.singleton.runIfActive {
+      PlacementReport(state, limit: Int(limit))
+    }
+    return ServerResponse(message: Cadastre_V1_CheckPlacementResponse(report))
   }
 }

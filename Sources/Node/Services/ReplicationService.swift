@@ -99,6 +99,27 @@ package struct ReplicationService: Cadastre_V1_Replication.SimpleServiceProtocol
     }
   }
 
+  package func fetchMembers(
+    request: Wire.FetchMembersRequest, response: RPCWriter<Wire.FetchMembersResponse>,
+    context: ServerContext
+  ) async throws {
+    try await withTaskExecutorPreference(globalConcurrentExecutor) {
+      try check(request.catalogID, against: core.store.current)
+      let (reader, position) = (core.store.auditReader(), LogPosition(request.position))
+      let members = try await NIOThreadPool.singleton.runIfActive {
+        do {
+          return try reader.membership(at: position)
+        } catch let error as AuditError {
+          throw NodeError(error)
+        }
+      }
+      for part in Self.parts(members, of: core.limits.messageByteCount) {
+        try await response.write(.with { $0.members = part })
+      }
+      try await response.write(.with { $0.last = true })
+    }
+  }
+
   package func follow(
     request: RPCAsyncSequence<Wire.FollowRequest, any Error>,
     response: RPCWriter<Wire.FollowResponse>, context: ServerContext

@@ -66,17 +66,21 @@ extension CatalogState {
 
 /// A route that is where it should not be.
 package struct PlacementViolation: Hashable, Sendable {
-  package enum Problem: Hashable, Sendable {
+  package enum Problem: UInt32, Hashable, Sendable {
     /// The group's home is none of the regions that the route is allowed in.
-    case notAllowed
+    case notAllowed = 0
     /// The group's home is lost, and the route is not soft-failed yet.
-    case inLostRegion
+    case inLostRegion = 1
   }
 
   package var route: Route
   /// The home of the route's group.
   package var home: Region
   package var problem: Problem
+
+  package init(route: Route, home: Region, problem: Problem) {
+    (self.route, self.home, self.problem) = (route, home, problem)
+  }
 }
 
 extension CatalogState {

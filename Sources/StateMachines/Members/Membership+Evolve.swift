@@ -47,14 +47,15 @@ extension Membership {
 }
 
 /// The event that does not fit, by its index in the entry, and why.
-struct MembershipEventError: Error {
+package struct MembershipEventError: Error {
   let index: Int
   let error: MembershipError
 }
 
 extension Membership {
-  /// Folds those of an entry's events that are about it, in their order.
-  mutating func fold(
+  /// Folds those of an entry's events that are about it, in their order. `store` is where the homes of
+  /// groups live.
+  package mutating func fold(
     _ events: [Event], in store: IndexStore
   ) throws(MembershipEventError) {
     // An entry of many routes has its one event of members at the end: nothing is copied for others.

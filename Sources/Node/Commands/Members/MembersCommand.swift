@@ -34,9 +34,16 @@ struct MembersListCommand: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let state = try await catalog.state()
+    let overview =
+      switch try catalog.place() {
+      case .folder: MembershipOverview(try await catalog.state())
+      case .server(let address):
+        try await NodeClient.with(address) {
+          try await $0.membershipOverview(deadline: .seconds(30))
+        }
+      }
     output.write(
-      state.membershipJSON, else: state.membershipText(style: StandardStream.output.style))
+      overview.membershipJSON, else: overview.membershipText(style: StandardStream.output.style))
   }
 }
 

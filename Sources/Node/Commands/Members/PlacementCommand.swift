@@ -1,4 +1,5 @@
 import ArgumentParser
+import CadastreClient
 import Catalog
 import StateMachines
 
@@ -17,20 +18,31 @@ struct PlacementCheckCommand: AsyncParsableCommand {
       "List the routes whose group is at home where they are not allowed, or in a lost region.",
     discussion: "Ends with status 1 when there are any.")
 
-  @Option(help: ArgumentHelp("List at most so many.", valueName: "n"))
+  /// What a node lists at most.
+  private static let maximumLimit = 10_000
+
+  @Option(help: ArgumentHelp("List at most so many, up to 10000.", valueName: "n"))
   var limit = 1000
 
   @OptionGroup var catalog: CatalogOptions
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let state = try await catalog.state()
-    let (violations, count, routeCount) = state.placementViolations(limit: max(0, limit))
+    let limit = limit
+    let report =
+      switch try catalog.place() {
+      case .folder: PlacementReport(try await catalog.state(), limit: limit)
+      case .server(let address):
+        try await NodeClient.with(address) {
+          try await $0.checkPlacement(limit: limit, deadline: .seconds(30))
+        }
+      }
+    let (count, routeCount) = (report.violationCount, report.routeCount)
     output.write(
       [
-        "version": JSON(state.version), "routes": JSON(routeCount), "violations": JSON(count),
-        "listed": .array(violations.map(\.json)),
-      ], else: text(violations, count, routeCount))
+        "version": JSON(report.version), "routes": .number(routeCount),
+        "violations": .number(count), "listed": .array(report.listed.map(\.json)),
+      ], else: text(report.listed, count, routeCount))
     guard count == 0 else {
       throw Problem(
         .failed, code: "misplaced",
@@ -39,7 +51,15 @@ struct PlacementCheckCommand: AsyncParsableCommand {
     }
   }
 
-  private func text(_ violations: [PlacementViolation], _ count: Int, _ routeCount: Int) -> String {
+  func validate() throws {
+    guard (0...Self.maximumLimit).contains(limit) else {
+      throw ValidationError("--limit takes 0 to \(Self.maximumLimit)")
+    }
+  }
+
+  private func text(
+    _ violations: [PlacementViolation], _ count: UInt64, _ routeCount: UInt64
+  ) -> String {
     guard count > 0 else { return "\(grouped(routeCount)) routes, none misplaced\n" }
     var table = TextTable(
       .right("route"), .left("from"), .right("group"), .left("home"), .left("allowed"),
@@ -52,7 +72,7 @@ struct PlacementCheckCommand: AsyncParsableCommand {
           ? "anywhere" : route.allowedRegions.map(\.name).joined(separator: ","),
         violation.problem.text)
     }
-    let rest = count - violations.count
+    let rest = count - UInt64(violations.count)
     return table.text(style: StandardStream.output.style)
       + (rest > 0 ? "and \(grouped(rest)) more\n" : "")
   }

@@ -51,17 +51,13 @@ struct ServerPeer: RepairPeer {
   func contents(
     of header: StateMachines.StateHeader
   ) throws(StoreError) -> (routes: [Route], membership: [UInt8]) {
-    // Members and regions of long ago a node does not hand out; a folder does.
-    guard header.membership == .zero else {
-      let fetched = try call { client in try await client.fetchState(of: header.catalog) }
-      guard fetched.header == header else {
-        throw .unusable(
-          reason: "\(address) hands out members and regions of its newest state alone: repair from "
-            + "its folder")
+    var members: [UInt8] = []
+    if header.membership != .zero {
+      members = try call { client in
+        try await client.fetchMembers(at: header.position, of: header.catalog)
       }
-      return (fetched.routes, fetched.members)
     }
-    return (try routes(overlapping: .all, at: header.version), [])
+    return (try routes(overlapping: .all, at: header.version), members)
   }
 
   func routes(
