@@ -301,6 +301,8 @@ import Testing
       #expect(try !damaged.error["help"].string.isEmpty)
       let replayed = try await cadastre("replay", "--from", log, "--json")
       #expect(replayed.status == 3)
+      let status = try await cadastre("status", "--log", log, "--json")
+      #expect(try !status.json["head_proven"].bool)
       let refused = try await cadastre("split", "--at", "z", "--log", log)
       #expect(refused.status == 3, "\(refused.output)")
     }

@@ -94,6 +94,34 @@ import Testing
     expectSame(try Replayer(log).replay(), state)
   }
 
+  /// At every position, from checkpoints, from entries alone, and in a log that begins later.
+  @Test func theMembersOfAnyPositionAreTold() async throws {
+    let store = try await filled()
+    let end = store.current.appliedThrough
+    let log = try EventLog.open(folder: folder.appending("log"), mode: .readOnly)
+    let base = try Replayer(log).replay(through: LogPosition(17))
+    let later = try EventLog.create(folder: folder.appending("later"), catalog: testCatalog)
+    try later.install(base: base)
+    try later.append(
+      try log.entries(from: base.appliedThrough.next, maxCount: 100, maxBytes: 1 << 20))
+    let readers = [AuditReader(log), AuditReader(log, checkpoints: { nil }), AuditReader(later)]
+    #expect(try readers[0].membership(at: .zero).isEmpty)
+    for number in 1...end.rawValue {
+      let position = LogPosition(number)
+      let expected = try Replayer(log).replay(through: position).membership.bytes
+      for (index, reader) in readers.enumerated() {
+        if index == 2, position < base.appliedThrough {
+          #expect(throws: AuditError.self) { try reader.membership(at: position) }
+        } else {
+          #expect(try reader.membership(at: position) == expected, "\(position), \(index)")
+        }
+      }
+    }
+    #expect(throws: AuditError.self) { try readers[0].membership(at: end.next) }
+    later.releaseForWriting()
+    store.close()
+  }
+
   /// A membership is stored once for all roots that have it, and goes with the last of them.
   @Test func whatNoRootHasAnyMoreGoes() async throws {
     let store = try await filled()

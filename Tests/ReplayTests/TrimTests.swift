@@ -66,6 +66,8 @@ import Testing
     #expect(report.entryCount == 40 && report.entryByteCount > 4_000)
     #expect(preview.dropped == report.dropped && preview.entryCount == report.entryCount)
     #expect(preview.entryByteCount == report.entryByteCount)
+    #expect(preview.nodeCount.map { $0 > 0 } == true && preview.nodeCount == report.nodeCount)
+    #expect(preview.nodeByteCount == report.nodeByteCount)
     #expect(report.logFile.map { $0.after > 0 } == true)
     #expect(report.checkpointFile.map { $0.after < $0.before } == true)
     #expect(try store.firstPosition() == LogPosition(41))

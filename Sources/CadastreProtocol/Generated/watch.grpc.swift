@@ -75,7 +75,8 @@ extension Cadastre_V1_CatalogWatch {
         /// > The first message is always `started`. Where no version was given, or the log no longer leads
         /// > on from it, the routes as they are come next, in `snapshot` messages; then come the deltas. A
         /// > caller that reads slowly is sent older versions from the log; one that falls behind the log's
-        /// > beginning gets `started` with `reset` once more, and a snapshot. The stream ends only with an
+        /// > beginning, or whose next version is in the log alone and has more than 16 MiB, gets `started` with
+        /// > `reset` once more, and a snapshot. The stream ends only with an
         /// > error, such as UNAVAILABLE when the node shuts down: watch again from the last version that was
         /// > whole, or that `progress` told of.
         /// > 
@@ -115,7 +116,8 @@ extension Cadastre_V1_CatalogWatch {
         /// > The first message is always `started`. Where no version was given, or the log no longer leads
         /// > on from it, the routes as they are come next, in `snapshot` messages; then come the deltas. A
         /// > caller that reads slowly is sent older versions from the log; one that falls behind the log's
-        /// > beginning gets `started` with `reset` once more, and a snapshot. The stream ends only with an
+        /// > beginning, or whose next version is in the log alone and has more than 16 MiB, gets `started` with
+        /// > `reset` once more, and a snapshot. The stream ends only with an
         /// > error, such as UNAVAILABLE when the node shuts down: watch again from the last version that was
         /// > whole, or that `progress` told of.
         /// > 
@@ -153,7 +155,8 @@ extension Cadastre_V1_CatalogWatch {
         /// > The first message is always `started`. Where no version was given, or the log no longer leads
         /// > on from it, the routes as they are come next, in `snapshot` messages; then come the deltas. A
         /// > caller that reads slowly is sent older versions from the log; one that falls behind the log's
-        /// > beginning gets `started` with `reset` once more, and a snapshot. The stream ends only with an
+        /// > beginning, or whose next version is in the log alone and has more than 16 MiB, gets `started` with
+        /// > `reset` once more, and a snapshot. The stream ends only with an
         /// > error, such as UNAVAILABLE when the node shuts down: watch again from the last version that was
         /// > whole, or that `progress` told of.
         /// > 
@@ -250,7 +253,8 @@ extension Cadastre_V1_CatalogWatch {
         /// > The first message is always `started`. Where no version was given, or the log no longer leads
         /// > on from it, the routes as they are come next, in `snapshot` messages; then come the deltas. A
         /// > caller that reads slowly is sent older versions from the log; one that falls behind the log's
-        /// > beginning gets `started` with `reset` once more, and a snapshot. The stream ends only with an
+        /// > beginning, or whose next version is in the log alone and has more than 16 MiB, gets `started` with
+        /// > `reset` once more, and a snapshot. The stream ends only with an
         /// > error, such as UNAVAILABLE when the node shuts down: watch again from the last version that was
         /// > whole, or that `progress` told of.
         /// > 
@@ -303,7 +307,8 @@ extension Cadastre_V1_CatalogWatch {
         /// > The first message is always `started`. Where no version was given, or the log no longer leads
         /// > on from it, the routes as they are come next, in `snapshot` messages; then come the deltas. A
         /// > caller that reads slowly is sent older versions from the log; one that falls behind the log's
-        /// > beginning gets `started` with `reset` once more, and a snapshot. The stream ends only with an
+        /// > beginning, or whose next version is in the log alone and has more than 16 MiB, gets `started` with
+        /// > `reset` once more, and a snapshot. The stream ends only with an
         /// > error, such as UNAVAILABLE when the node shuts down: watch again from the last version that was
         /// > whole, or that `progress` told of.
         /// > 
@@ -349,7 +354,8 @@ extension Cadastre_V1_CatalogWatch.ClientProtocol {
     /// > The first message is always `started`. Where no version was given, or the log no longer leads
     /// > on from it, the routes as they are come next, in `snapshot` messages; then come the deltas. A
     /// > caller that reads slowly is sent older versions from the log; one that falls behind the log's
-    /// > beginning gets `started` with `reset` once more, and a snapshot. The stream ends only with an
+    /// > beginning, or whose next version is in the log alone and has more than 16 MiB, gets `started` with
+    /// > `reset` once more, and a snapshot. The stream ends only with an
     /// > error, such as UNAVAILABLE when the node shuts down: watch again from the last version that was
     /// > whole, or that `progress` told of.
     /// > 
@@ -389,7 +395,8 @@ extension Cadastre_V1_CatalogWatch.ClientProtocol {
     /// > The first message is always `started`. Where no version was given, or the log no longer leads
     /// > on from it, the routes as they are come next, in `snapshot` messages; then come the deltas. A
     /// > caller that reads slowly is sent older versions from the log; one that falls behind the log's
-    /// > beginning gets `started` with `reset` once more, and a snapshot. The stream ends only with an
+    /// > beginning, or whose next version is in the log alone and has more than 16 MiB, gets `started` with
+    /// > `reset` once more, and a snapshot. The stream ends only with an
     /// > error, such as UNAVAILABLE when the node shuts down: watch again from the last version that was
     /// > whole, or that `progress` told of.
     /// > 

@@ -31,14 +31,7 @@ struct RoutesCommand: AsyncParsableCommand {
     transform: parseRouteID)
   var ids: [RouteID] = []
 
-  @Option(
-    help: ArgumentHelp(
-      "List at most so many routes; those named by --id all the same.", valueName: "n"))
-  var limit = 100
-
-  @Flag(help: "List them all, however many.")
-  var all = false
-
+  @OptionGroup var limits: LimitOptions
   @OptionGroup var catalog: CatalogOptions
   @OptionGroup var read: ReadOptions
   @OptionGroup var output: OutputOptions
@@ -46,27 +39,20 @@ struct RoutesCommand: AsyncParsableCommand {
   func validate() throws {
     let selectors = [!span.isEmpty, group != nil, !ids.isEmpty].filter { $0 }.count
     if selectors > 1 { throw ValidationError("--span, --group and --id exclude each other") }
-    if span.count > 2 { throw ValidationError("--span takes two keys: \(span.count) were given") }
-    if limit < 1 { throw ValidationError("--limit must be above 0; --all lists every route") }
     _ = try selection()
   }
 
   private func selection() throws -> RouteSelector {
     if !ids.isEmpty { return .ids(ids) }
     if let group { return .group(group) }
-    guard let lower = span.first else { return .span(.all) }
-    do {
-      return .span(try KeySpan(lower, span.count > 1 ? span[1] : nil))
-    } catch {
-      throw ValidationError(error.description)
-    }
+    return .span(try parseSpan(span))
   }
 
   func run() async throws {
     let selection = try selection()
     let demand = read.demand
     // Who names routes wants to hear of each.
-    let limit = all || !ids.isEmpty ? Int.max : limit
+    let limit = ids.isEmpty ? limits.maximum : Int.max
     let place = try catalog.place()
     let listing = try await catalog.withReader {
       try await $0.routes(selection, limit: limit, demand: demand)

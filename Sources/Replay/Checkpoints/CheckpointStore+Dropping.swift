@@ -33,6 +33,45 @@ extension CheckpointStore {
     return dropped
   }
 
+  /// What dropping these roots, one after the other, would remove. Changes nothing, and needs no right
+  /// to write.
+  ///
+  /// - Complexity: O(*m* log *n*) for *m* nodes that would go.
+  func previewDropping(_ versions: [CatalogVersion]) throws(StoreError) -> Dropped {
+    try environment.read { transaction throws(StoreError) in
+      var dropped = Dropped()
+      var rows = try rootRows(in: transaction)
+      // What would have become of the lists by then.
+      var lists: [CatalogVersion: DeadList] = [:]
+      for version in versions {
+        guard let index = rows.firstIndex(where: { $0.version == version }) else { continue }
+        let floor = Self.floor(of: index, among: rows)
+        if index + 1 < rows.count {
+          let next = rows[index + 1].version
+          for version in [version, next] where lists[version] == nil {
+            lists[version] = try deadList(of: version, in: transaction)
+          }
+          guard let own = lists[version], let following = lists[next] else { continue }
+          let contraction = own.contracted(into: following, floor: floor)
+          lists[next] = contraction.next
+          for id in contraction.freed {
+            let size = try transaction.value(of: id, in: tables.nodes) { $0.count }
+            dropped.nodeCount += size == nil ? 0 : 1
+            dropped.byteCount += size ?? 0
+          }
+        } else {
+          try transaction.scan(tables.nodes, from: floor) { (_, bytes) in
+            dropped.nodeCount += 1
+            dropped.byteCount += bytes.count
+            return true
+          }
+        }
+        rows.remove(at: index)
+      }
+      return dropped
+    }
+  }
+
   private func dropRoot(
     _ version: CatalogVersion, in transaction: borrowing LMDB.WriteTransaction
   ) throws(StoreError) -> (Dropped, wasNewest: Bool) {
@@ -84,7 +123,7 @@ extension CheckpointStore {
 
   /// The list of a root. One that is damaged keeps its nodes from being removed, no more.
   private func deadList(
-    of version: CatalogVersion, in transaction: borrowing LMDB.WriteTransaction
+    of version: CatalogVersion, in transaction: borrowing some LMDB.Transaction & ~Copyable
   ) throws(StoreError) -> DeadList {
     let list = try transaction.value(of: version.rawValue, in: tables.dead) { DeadList($0) }
     return list.flatMap { $0 } ?? DeadList()

@@ -51,6 +51,8 @@ struct Trimmer {
     if let base = plan.base, let root = roots.first(where: { $0.version == base }) {
       try measure(through: root.position, &report)
     }
+    let nodes = try checkpoints.previewDropping(plan.dropped)
+    (report.nodeCount, report.nodeByteCount) = (nodes.nodeCount, nodes.byteCount)
     return report
   }
 
