@@ -204,8 +204,9 @@ struct Watcher {
     through version: CatalogVersion, _ messages: [EncodedMessage], isFull: Bool
   ) -> DeltaMessages {
     let deltas = DeltaMessages(through: version, messages: messages, isFull: isFull)
-    // Versions of another history have the same numbers.
-    if era == core.era { shared.insert(deltas, for: key) }
+    // Versions of another history have the same numbers. That nothing is to be told costs no encoding,
+    // and would take the place of what does.
+    if era == core.era, !messages.isEmpty { shared.insert(deltas, for: key) }
     return deltas
   }
 
