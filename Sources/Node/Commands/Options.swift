@@ -90,6 +90,40 @@ struct FolderOptions: ParsableArguments {
   }
 }
 
+/// Which routes are meant; all where nothing is given.
+struct SelectorOptions: ParsableArguments {
+  @Option(
+    parsing: .upToNextOption,
+    help: ArgumentHelp(
+      "The routes that overlap a span: its first key, and the first key past it.",
+      discussion: "With one key, the span reaches to the end of the keyspace.", valueName: "key"),
+    transform: parseKey)
+  var span: [Key] = []
+
+  @Option(
+    help: ArgumentHelp("The routes of a group, by id.", valueName: "id"), transform: parseGroupID)
+  var group: GroupID?
+
+  @Option(
+    name: .customLong("id"), help: ArgumentHelp("The route with this id.", valueName: "id"),
+    transform: parseRouteID)
+  var ids: [RouteID] = []
+
+  func validate() throws {
+    let selectors = [!span.isEmpty, group != nil, !ids.isEmpty].filter { $0 }.count
+    if selectors > 1 { throw ValidationError("--span, --group and --id exclude each other") }
+    _ = try selector()
+  }
+
+  var isEmpty: Bool { span.isEmpty && group == nil && ids.isEmpty }
+
+  func selector() throws -> RouteSelector {
+    if !ids.isEmpty { return .ids(ids) }
+    if let group { return .group(group) }
+    return .span(try parseSpan(span))
+  }
+}
+
 /// What a read demands of the state that answers it.
 struct ReadOptions: ParsableArguments {
   @Option(

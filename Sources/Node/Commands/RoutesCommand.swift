@@ -14,50 +14,22 @@ struct RoutesCommand: AsyncParsableCommand {
         cadastre routes --id 1 --id 2 --log ./catalog
       """)
 
-  @Option(
-    parsing: .upToNextOption,
-    help: ArgumentHelp(
-      "The routes that overlap a span: its first key, and the first key past it.",
-      discussion: "With one key, the span reaches to the end of the keyspace.", valueName: "key"),
-    transform: parseKey)
-  var span: [Key] = []
-
-  @Option(
-    help: ArgumentHelp("The routes of a group, by id.", valueName: "id"), transform: parseGroupID)
-  var group: GroupID?
-
-  @Option(
-    name: .customLong("id"), help: ArgumentHelp("The route with this id.", valueName: "id"),
-    transform: parseRouteID)
-  var ids: [RouteID] = []
-
+  @OptionGroup var selection: SelectorOptions
   @OptionGroup var limits: LimitOptions
   @OptionGroup var catalog: CatalogOptions
   @OptionGroup var read: ReadOptions
   @OptionGroup var output: OutputOptions
 
-  func validate() throws {
-    let selectors = [!span.isEmpty, group != nil, !ids.isEmpty].filter { $0 }.count
-    if selectors > 1 { throw ValidationError("--span, --group and --id exclude each other") }
-    _ = try selection()
-  }
-
-  private func selection() throws -> RouteSelector {
-    if !ids.isEmpty { return .ids(ids) }
-    if let group { return .group(group) }
-    return .span(try parseSpan(span))
-  }
-
   func run() async throws {
-    let selection = try selection()
+    let selector = try selection.selector()
     let demand = read.demand
     // Who names routes wants to hear of each.
-    let limit = ids.isEmpty ? limits.maximum : Int.max
+    let limit = selection.ids.isEmpty ? limits.maximum : Int.max
     let place = try catalog.place()
     let listing = try await catalog.withReader {
-      try await $0.routes(selection, limit: limit, demand: demand)
+      try await $0.routes(selector, limit: limit, demand: demand)
     }
-    if case .ids(let wanted) = selection {
+    if case .ids(let wanted) = selector {
       let missing = Set(wanted).subtracting(listing.routes.map(\.id)).sorted()
       guard missing.isEmpty else {
         throw Problem(

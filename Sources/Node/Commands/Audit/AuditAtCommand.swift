@@ -1,4 +1,5 @@
 import ArgumentParser
+import CadastreClient
 import Catalog
 import Replay
 import Synchronization
@@ -20,47 +21,31 @@ struct AuditAtCommand: AsyncParsableCommand {
   @Argument(help: ArgumentHelp("Keys to look up.", valueName: "key"), transform: parseKey)
   var keys: [Key] = []
 
-  @Option(
-    parsing: .upToNextOption,
-    help: ArgumentHelp(
-      "The routes that overlap a span: its first key, and the first key past it.",
-      discussion: "With one key, the span reaches to the end of the keyspace.", valueName: "key"),
-    transform: parseKey)
-  var span: [Key] = []
-
-  @Option(
-    help: ArgumentHelp("The routes of a group, by id.", valueName: "id"), transform: parseGroupID)
-  var group: GroupID?
-
-  @Option(
-    name: .customLong("id"), help: ArgumentHelp("The route with this id.", valueName: "id"),
-    transform: parseRouteID)
-  var ids: [RouteID] = []
-
+  @OptionGroup var selection: SelectorOptions
   @OptionGroup var version: AsOfOptions
   @OptionGroup var limits: LimitOptions
   @OptionGroup var catalog: CatalogOptions
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
-    let selectors = [!keys.isEmpty, !span.isEmpty, group != nil, !ids.isEmpty].filter { $0 }.count
-    if selectors > 1 {
+    if !keys.isEmpty, !selection.isEmpty {
       throw ValidationError("keys, --span, --group and --id exclude each other")
     }
-    _ = try parseSpan(span)
   }
 
   private func question() throws -> AuditQuestion {
     if !keys.isEmpty { return .keys(keys) }
-    if !ids.isEmpty { return .ids(ids) }
-    if let group { return .group(group) }
-    return .span(try parseSpan(span))
+    return switch try selection.selector() {
+    case .span(let span): .span(span)
+    case .group(let group): .group(group)
+    case .ids(let ids): .ids(ids)
+    }
   }
 
   func run() async throws {
     let (question, version, output) = (try question(), version.asOf, output)
     // One more than asked for tells whether there are more.
-    let limit = limits.all || !keys.isEmpty || !ids.isEmpty ? Int.max : limits.limit
+    let limit = keys.isEmpty && selection.ids.isEmpty ? limits.maximum : Int.max
     let printer = Mutex(AuditAtPrinter(question, limit: limit, json: output.json))
     try await catalog.withAudit { catalog in
       try await catalog.at(question, asOf: version, limit: limit == .max ? limit : limit + 1) {

@@ -31,6 +31,20 @@ extension CatalogOptions {
   }
 }
 
+extension CatalogOptions {
+  /// The newest members, regions and policies of the catalog that was named: of a folder from its log;
+  /// a server is asked for nothing else.
+  func membershipOverview() async throws -> MembershipOverview {
+    switch try place() {
+    case .folder: MembershipOverview(try await state())
+    case .server(let address):
+      try await NodeClient.with(address) {
+        try await $0.membershipOverview(deadline: .seconds(30))
+      }
+    }
+  }
+}
+
 extension CatalogWriter {
   /// Has a change of members or regions carried out.
   func submit(

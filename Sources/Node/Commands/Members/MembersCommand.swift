@@ -34,14 +34,7 @@ struct MembersListCommand: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let overview =
-      switch try catalog.place() {
-      case .folder: MembershipOverview(try await catalog.state())
-      case .server(let address):
-        try await NodeClient.with(address) {
-          try await $0.membershipOverview(deadline: .seconds(30))
-        }
-      }
+    let overview = try await catalog.membershipOverview()
     output.write(
       overview.membershipJSON, else: overview.membershipText(style: StandardStream.output.style))
   }

@@ -161,16 +161,11 @@ struct RecoverSweepCommand: AsyncParsableCommand {
     commandName: "sweep",
     abstract: "Go through the routes of a lost or returning region; a leading node does it itself.")
 
-  @Option(help: ArgumentHelp("The region.", valueName: "name"), transform: parseRegion)
-  var region: Region
-
-  @OptionGroup var catalog: CatalogOptions
-  @OptionGroup var author: AuthorOptions
-  @OptionGroup var output: OutputOptions
+  @OptionGroup var options: RegionChangeOptions
 
   func run() async throws {
-    let record = try await sweep(region, catalog, author)
-    output.write(record.sweepJSON, else: record.sweepText)
+    let record = try await sweep(options)
+    options.output.write(record.sweepJSON, else: record.sweepText)
   }
 }
 
@@ -179,32 +174,36 @@ struct RecoverReturnCommand: AsyncParsableCommand {
     commandName: "return",
     abstract: "Let a lost region return: promoted routes stay where they are, the rest is active.")
 
+  @OptionGroup var options: RegionChangeOptions
+
+  func run() async throws {
+    let (region, author) = (options.region, options.author)
+    _ = try await options.catalog.withWriter { writer in
+      try await writer.submit(.beginReturn(region), by: author)
+    }
+    let record = try await sweep(options)
+    options.output.write(record.sweepJSON, else: record.sweepText)
+  }
+}
+
+/// What a command has that changes something about a lost region.
+struct RegionChangeOptions: ParsableArguments {
   @Option(help: ArgumentHelp("The region.", valueName: "name"), transform: parseRegion)
   var region: Region
 
   @OptionGroup var catalog: CatalogOptions
   @OptionGroup var author: AuthorOptions
   @OptionGroup var output: OutputOptions
-
-  func run() async throws {
-    let (region, author) = (region, author)
-    _ = try await catalog.withWriter { writer in
-      try await writer.submit(.beginReturn(region), by: author)
-    }
-    let record = try await sweep(region, catalog, author)
-    output.write(record.sweepJSON, else: record.sweepText)
-  }
 }
 
 /// Goes through all routes of a region that are left.
-private func sweep(
-  _ region: Region, _ catalog: CatalogOptions, _ author: AuthorOptions
-) async throws -> RegionStanding {
+private func sweep(_ options: RegionChangeOptions) async throws -> RegionStanding {
+  let (region, catalog, author) = (options.region, options.catalog, options.author)
   func record() async throws -> RegionStanding {
-    let state = try await catalog.state()
-    guard let record = state.membership.region(region) else {
+    let overview = try await catalog.membershipOverview()
+    guard let record = overview.regions.first(where: { $0.region == region }) else {
       throw Problem(
-        NodeError(.membership(.noSuchRegion(region)), current: state.version))
+        NodeError(.membership(.noSuchRegion(region)), current: overview.version))
     }
     return record
   }
