@@ -3,6 +3,13 @@
 
   Benchmarks/run.py [--quick] [--only PART] [--bin FOLDER]
 
+PART is one of index (made keys, memory, splits), paths (real paths, and after a million splits),
+large (ten million routes), log (appends, commands, replay), ack (one caller at a time), readers
+(lookups while a writer publishes), history, long (a million versions), mirror, service (gRPC under
+h2load, beside etcd), start (whole processes, beside etcd). Real paths are those of Debian's Contents
+index, fetched once from apt's mirror into .build/bench-cache; without it the sample of the tests
+takes its place, and the table says so.
+
 Prints each command before it runs, then tables of medians over the runs, and writes all figures to
 Benchmarks/results/latest.json. Each pair is measured in turn (A B A B …) and compared as a ratio, so
 that a machine that slows down slows both. `make bench` builds what this needs and calls it.

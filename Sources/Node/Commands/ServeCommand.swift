@@ -27,7 +27,8 @@ struct ServeCommand: AsyncParsableCommand {
       --wan sets what fits 100 to 300 ms of round trip and a lost packet in a hundred:
         \(NetworkProfile.wan).
 
-      Every flag may stand in a file too (--config FILE), or in the environment: --keep-log 30d is \
+      Every flag but --promote and --json may stand in a file too (--config FILE), or in the \
+      environment: --keep-log 30d is \
       "keep-log": "30d" in the file and CADASTRE_KEEP_LOG=30d. A flag wins over a variable, that \
       over the file. `cadastre config` checks a file, and shows what counts.
       """)
