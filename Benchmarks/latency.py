@@ -28,7 +28,7 @@ def acknowledgements(bench, work, results, quick, runs):
     for number in range(runs):
         ours.append(run(bench, "ack", *size, "--folder", work / "ack"))
         if compiler:
-            theirs.append(run(program, work / "entries.bin", work / f"c-{number}"))
+            theirs.append(run(program, work / "entries.bin", work / f"c-{number}", "single"))
             shutil.rmtree(work / f"c-{number}")
     results["acknowledgements"] = {"ours": ours, "lmdb": theirs}
     routes = pick(ours[0], bench="store.ack")["routes"]

@@ -2,10 +2,11 @@
 // itself takes for the bytes that log-bench appends.
 //
 //   cc -O2 -o lmdb_append lmdb_append.c -llmdb
-//   ./lmdb_append FILE FOLDER [indexes]
+//   ./lmdb_append FILE FOLDER [indexes|single]
 //
 // FILE is what `log-bench append --keep FILE` wrote: entries, each behind its length in four bytes,
-// little-endian. With `indexes` it also writes the rows of the indexes of versions and of commands.
+// little-endian. With `indexes` it also writes the rows of the indexes of versions and of commands;
+// with `single` it appends one entry a commit, and no larger batches after that.
 #include <errno.h>
 #include <lmdb.h>
 #include <stdint.h>
@@ -38,10 +39,11 @@ enum { command_offset = 8 + 8 + 32 + 8 + 8 + 32 };
 
 int main(int count, char **arguments) {
   if (count < 3) {
-    fprintf(stderr, "usage: lmdb_append FILE FOLDER [indexes]\n");
+    fprintf(stderr, "usage: lmdb_append FILE FOLDER [indexes|single]\n");
     return 1;
   }
   int with_indexes = count > 3 && !strcmp(arguments[3], "indexes");
+  int last = count > 3 && !strcmp(arguments[3], "single") ? 1 : 3;
   FILE *file = fopen(arguments[1], "rb");
   if (!file) {
     perror(arguments[1]);
@@ -56,7 +58,7 @@ int main(int count, char **arguments) {
 
   static const struct { int batch, commits; } rounds[] = {{1, 3000}, {100, 1500}, {1000, 300}};
   unsigned char *next = bytes;
-  for (int round = 0; round < 3; round++) {
+  for (int round = 0; round < last; round++) {
     char folder[4096];
     snprintf(folder, sizeof folder, "%s/c-append-%d", arguments[2], rounds[round].batch);
     mkdir(arguments[2], 0755);
