@@ -54,6 +54,11 @@ import Testing
       #expect(
         learner.core.store.current.routes.routes(overlapping: .all)
           == leader.core.store.current.routes.routes(overlapping: .all))
+      // The commands from before the checkpoint came too, with what was asked for.
+      let root = try #require(try leader.core.store.checkpoints?.roots().last)
+      let known = try learner.core.store.commandWindow(through: root.position)
+      #expect(!known.isEmpty)
+      #expect(try known == leader.core.store.commandWindow(through: root.position))
       let incoming = folder.appending("learner/" + CheckpointIntake.folderName)
       #expect(!FileManager.default.fileExists(atPath: incoming))
       try await body(learner, sender)

@@ -31,17 +31,28 @@ import Testing
   /// Exports `name` of the golden log to `path`.
   private func export(_ name: String, to path: String) throws -> ExportManifest {
     let log = try EventLog.create(folder: folder.appending("source"), catalog: Self.catalog)
-    let first = name == "base" ? Self.baseCount : 0
-    if first > 0 { try log.install(base: try state(after: first)) }
+    let first = name.hasPrefix("base") ? Self.baseCount : 0
     // Every other command was decided here, so that what it asked for is known.
     var fingerprints: [CommandID: ChangeFingerprint] = [:]
     for entry in entries where entry.entry.position.rawValue.isMultiple(of: 2) {
       let change = RouteChange.setState([RouteID(entry.entry.position.rawValue)], to: .active)
       fingerprints[entry.entry.command] = ChangeFingerprint(of: change)
     }
+    if first > 0 {
+      var known = CommandWindow()
+      if name == "base-commands" {
+        known = CommandWindow(
+          entries[..<first].map {
+            CommandRecord($0.entry, fingerprint: fingerprints[$0.entry.command])
+          })
+      }
+      try log.install(base: try state(after: first), commands: known)
+    }
     try log.append(Array(entries[first...]), fingerprints: fingerprints)
-    let exporter = Exporter(log, checkpoints: nil)
-    return name == "catalog"
+    var exporter = Exporter(log, checkpoints: nil)
+    // The first golden files are from before commands went with a state.
+    exporter.carriesCommands = name.hasSuffix("commands")
+    return name.hasPrefix("catalog")
       ? try exporter.exportCatalog(at: CatalogVersion(7), to: path).manifest
       : try exporter.exportLog(to: path).manifest
   }
@@ -62,13 +73,19 @@ import Testing
     text += line("state", manifest.state, manifest.routeCount)
     if let base = manifest.base { text += line("base", base.state, base.routeCount) }
     var routes: [Route] = []
+    var commands = ""
     while let (kind, bytes) = try file.next() {
       text += "part \(kind) bytes \(bytes.count)\n"
+      if kind == ExportPart.commands {
+        try bytes.withUnsafeBytes {
+          try CommandRecord.decode($0) { record in commands += Self.line(of: record) }
+        }
+      }
       if kind == ExportPart.routes {
         try bytes.withUnsafeBytes { try RouteChunk.decode($0, into: &routes) }
       }
     }
-    text += routes.map { "  \(EntryText.text(of: $0))\n" }.joined()
+    text += routes.map { "  \(EntryText.text(of: $0))\n" }.joined() + commands
     guard manifest.entryCount > 0 else { return text + "bytes \(file.byteCount)\n" }
     let restored = path + ".restored"
     try Restorer().restore(path, into: restored)
@@ -82,7 +99,14 @@ import Testing
     return text + "bytes \(file.byteCount)\n"
   }
 
-  @Test(arguments: ["log", "base", "catalog"])
+  private static func line(of record: CommandRecord) -> String {
+    let asked = record.fingerprint.map { "\($0)" } ?? "none"
+    let routes = record.newRouteIDs.map { "\($0)" }.joined(separator: ",")
+    return "  command \(record.position) \(record.command) fingerprint \(asked) "
+      + "version \(record.version) routes \(routes.isEmpty ? "none" : routes)\n"
+  }
+
+  @Test(arguments: ["log", "base", "catalog", "base-commands", "catalog-commands"])
   func anExportHasItsGoldenBytes(name: String) throws {
     let path = folder.appending("\(name).export")
     try FileManager.default.createDirectory(
@@ -104,7 +128,7 @@ import Testing
     let restored = try EventLog.open(folder: target, mode: .readOnly)
     #expect(
       try Replayer(restored).replay().header
-        == (name == "catalog" ? manifest.state : try state(after: entries.count).header))
+        == (name.hasPrefix("catalog") ? manifest.state : try state(after: entries.count).header))
   }
 
   /// Runs the reader in Python, which was written from `FORMAT.md` alone.
@@ -124,7 +148,7 @@ import Testing
     )
   }
 
-  @Test(arguments: ["log", "base", "catalog"])
+  @Test(arguments: ["log", "base", "catalog", "base-commands", "catalog-commands"])
   func theIndependentReaderAgrees(name: String) throws {
     let url = Self.fixtures.appending(path: name)
     let (output, complaint, status) = try read(url.path + ".hex")

@@ -188,13 +188,13 @@ import Testing
   @Test func aNewerFormatIsNamed() throws {
     let story = try CommittedStory(seed: 2, count: 12, interval: 5)
     _ = try Exporter(story.log, checkpoints: nil).exportLog(to: file)
-    let text = "{\"cadastre_export\":3,\"what\":\"else\"}"
+    let text = "{\"cadastre_export\":4,\"what\":\"else\"}"
     var bytes =
       ExportPart.magic + withUnsafeBytes(of: UInt32(text.utf8.count).littleEndian, Array.init)
     bytes += Array(text.utf8) + Array("\n".utf8)
     bytes += Array(text.utf8).withUnsafeBytes(EntryHash.init(of:)).bytes
     try write(bytes)
-    #expect(throws: ExportError.newerFormat(path: file, found: 3)) {
+    #expect(throws: ExportError.newerFormat(path: file, found: 4)) {
       try Restorer().restore(file, into: target)
     }
   }

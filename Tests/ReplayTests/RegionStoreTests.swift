@@ -138,6 +138,35 @@ import Testing
     #expect(core.state.transactions.count == Int(command), "seed \(seed)")
   }
 
+  /// Also after its entry has gone, and after the state that took its place moved on.
+  @Test func aTrimmedCommandThatIsSentAgainIsCarriedOutOnce() async throws {
+    var options = RegionOptions()
+    options.retainedEntryCount = 10
+    let command = try lead(1...9, 1)
+    var store = try open(options)
+    #expect(try await store.submit(command).outcome == .appended)
+    for number in UInt64(2)...80 {
+      _ = try await store.submit(try begin(number, command: number))
+      guard number.isMultiple(of: 26) else { continue }
+      if number == 52 {
+        store.close()
+        store = try open(options)
+      }
+      let receipt = try await store.submit(command)
+      #expect(receipt.outcome == .repeated && receipt.position == LogPosition(1))
+    }
+    let other = try lead(1...9, 1)
+    await #expect(throws: RegionFailure.commandIDReused(commandID(1), position: LogPosition(1))) {
+      try await store.submit(other)
+    }
+    #expect(store.current.appliedThrough == LogPosition(80))
+    store.close()
+    let path = RegionEventLog.folder(of: try region(), in: folder.path)
+    let log = try RegionEventLog.open(folder: path, region: try region(), mode: .readOnly)
+    #expect(try log.firstPosition() > LogPosition(50))
+    #expect(try log.knownCommand(at: LogPosition(1))?.record.command == commandID(1))
+  }
+
   @Test func damageIsNamedAndWhatIsProvenIsServed() async throws {
     let store = try open()
     for number in UInt64(1)...5 { _ = try await store.submit(try begin(number, command: number)) }

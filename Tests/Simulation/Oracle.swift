@@ -18,6 +18,8 @@ final class Oracle {
   private var hashes: [EntryHash]
   private var positionOfVersion: [CatalogVersion: LogPosition] = [:]
   private var positionOfCommand: [CommandID: LogPosition] = [:]
+  /// The commands of the entries, from the first entry on.
+  private var commands: [CommandID] = []
   /// When the leader showed each version, ascending.
   private var shown: [(time: Duration, version: CatalogVersion)] = [(.zero, .zero)]
   /// Commands that somebody was told had made an entry.
@@ -63,6 +65,7 @@ final class Oracle {
       states.append(next)
       hashes.append(encoded.hash)
       positionOfCommand[encoded.entry.command] = encoded.entry.position
+      commands.append(encoded.entry.command)
       positionOfVersion[next.version] = encoded.entry.position
     }
     shown.append((now, newest.version))
@@ -130,6 +133,25 @@ final class Oracle {
         throw Violation("\(who) took a log for whole whose entry \(position) is not the leader's")
       }
     }
+  }
+
+  /// A node would know every command that is sent again, should it be the one to decide: its log has
+  /// the ids of all entries up to its last one, whatever it was made of.
+  func checkCommands(_ log: SimulatedLog, _ who: String) throws(Violation) {
+    var known: [CommandID] = []
+    var isInOrder = true
+    do {
+      try log.scanCommands { position, command in
+        isInOrder = isInOrder && position.rawValue == UInt64(known.count) + 1
+        known.append(command)
+        return true
+      }
+    } catch {
+      throw Violation("\(who) cannot tell which commands it knows: \(error)")
+    }
+    guard isInOrder, known.count <= commands.count, known == Array(commands[..<known.count]),
+      (try? log.lastPosition().rawValue) == UInt64(known.count)
+    else { throw Violation("\(who) does not know every command that was carried out") }
   }
 
   /// Routes from elsewhere make up the version, whole.

@@ -10,6 +10,8 @@ package enum SimulatedGuard: String, CaseIterable, Sendable {
   case vouching
   /// A command that is sent again is known by its id.
   case dedupe
+  /// Commands are remembered when their entries are trimmed, and go with a state that is taken over.
+  case memory
   /// Nobody is answered before the disk has synced.
   case sync
   /// A client passes the version that it saw on.
@@ -25,7 +27,7 @@ package enum SimulatedGuard: String, CaseIterable, Sendable {
     case .chain: [.chain]
     case .digest: [.digest]
     case .vouching: []
-    case .dedupe, .sync, .versionFloor, .staleness, .head: []
+    case .dedupe, .memory, .sync, .versionFloor, .staleness, .head: []
     }
   }
 }

@@ -18,10 +18,41 @@ final class SimulatedLog: CatalogLog {
     /// The bytes of the entries from ``first`` on.
     var entries: [[UInt8]] = []
     var rows: [UInt64: CommandRow] = [:]
+    /// Commands from before ``first``.
+    var remembered: [CommandRecord] = []
     var head: LogTail?
 
     var first: LogPosition { base?.appliedThrough.next ?? LogPosition(1) }
     var last: LogPosition { LogPosition(first.rawValue - 1 + UInt64(entries.count)) }
+
+    /// The commands that are known, with their entries where those are there.
+    func knownCommands() throws(StoreError) -> [KnownCommand] {
+      var known = remembered.map { KnownCommand(record: $0, entry: nil) }
+      for (index, bytes) in entries.enumerated() {
+        let position = LogPosition(first.rawValue + UInt64(index))
+        do {
+          let encoded = try EncodedEntry(decoding: bytes)
+          let row = rows[position.rawValue]
+          known.append(
+            KnownCommand(
+              record: CommandRecord(encoded.entry, fingerprint: row?.fingerprint), entry: encoded))
+        } catch {
+          throw StoreError(error, at: position)
+        }
+      }
+      return known
+    }
+
+    /// Lets the log begin after `state`, and remembers the commands of the entries that go.
+    mutating func trim(to state: CatalogState, forgetting: Bool) {
+      let count = Int(state.appliedThrough.rawValue - first.rawValue + 1)
+      let known = (try? knownCommands()) ?? []
+      remembered = known.map(\.record).filter { $0.position <= state.appliedThrough }
+      if forgetting { remembered = [] }
+      for record in remembered { rows[record.position.rawValue] = nil }
+      entries.removeFirst(count)
+      base = state
+    }
   }
 
   private struct Contents {
@@ -35,6 +66,8 @@ final class SimulatedLog: CatalogLog {
     var isLying = false
     /// Takes the last entry that is there for the one that was written last.
     var forgetsHead = false
+    /// A trim, or a state that is taken over, takes what is known of commands with it.
+    var forgetsCommands = false
     var writtenEnd: LogTail?
     var quarantinedCount = 0
   }
@@ -60,6 +93,11 @@ extension SimulatedLog {
   var forgetsHead: Bool {
     get { contents.withLock { $0.forgetsHead } }
     set { contents.withLock { $0.forgetsHead = newValue } }
+  }
+
+  var forgetsCommands: Bool {
+    get { contents.withLock { $0.forgetsCommands } }
+    set { contents.withLock { $0.forgetsCommands = newValue } }
   }
 
   var isDamaged: Bool { contents.withLock { $0.pristine != nil } }
@@ -119,11 +157,9 @@ extension SimulatedLog {
       guard contents.pristine == nil, state.appliedThrough >= contents.durable.first,
         state.appliedThrough < contents.durable.last
       else { return }
-      let count = Int(state.appliedThrough.rawValue - contents.durable.first.rawValue + 1)
-      contents.durable.entries.removeFirst(count)
-      contents.durable.base = state
-      contents.visible.entries.removeFirst(count)
-      contents.visible.base = state
+      let forgetting = contents.forgetsCommands
+      contents.durable.trim(to: state, forgetting: forgetting)
+      contents.visible.trim(to: state, forgetting: forgetting)
     }
   }
 
@@ -233,7 +269,7 @@ extension SimulatedLog {
     }
   }
 
-  func install(base state: CatalogState) throws(StoreError) {
+  func install(base state: CatalogState, commands: CommandWindow) throws(StoreError) {
     guard state.catalog == catalog else {
       throw .otherCatalog(expected: catalog, found: state.catalog)
     }
@@ -242,17 +278,35 @@ extension SimulatedLog {
       let head = LogTail(
         position: state.appliedThrough, hash: state.lastHash, version: state.version)
       contents.visible = Image(base: state, head: head)
+      if !contents.forgetsCommands { contents.visible.remembered = commands.records }
       contents.writtenEnd = head
       contents.pristine = nil
     }
   }
 
-  func commandRow(at position: LogPosition) throws(StoreError) -> CommandRow? {
-    image().rows[position.rawValue]
+  func knownCommand(at position: LogPosition) throws(StoreError) -> KnownCommand? {
+    let image = image()
+    if let record = image.remembered.first(where: { $0.position == position }) {
+      return KnownCommand(record: record, entry: nil)
+    }
+    guard let row = image.rows[position.rawValue], let encoded = try entry(at: position) else {
+      return nil
+    }
+    return KnownCommand(
+      record: CommandRecord(encoded.entry, fingerprint: row.fingerprint), entry: encoded)
+  }
+
+  func commandWindow(through last: LogPosition) throws(StoreError) -> CommandWindow {
+    CommandWindow(
+      try image().knownCommands().map(\.record).prefix { $0.position <= last })
   }
 
   func scanCommands(_ body: (LogPosition, CommandID) -> Bool) throws(StoreError) {
-    for (position, row) in image().rows.sorted(by: { $0.key < $1.key }) {
+    let image = image()
+    for record in image.remembered {
+      guard body(record.position, record.command) else { return }
+    }
+    for (position, row) in image.rows.sorted(by: { $0.key < $1.key }) {
       guard body(LogPosition(position), row.command) else { return }
     }
   }

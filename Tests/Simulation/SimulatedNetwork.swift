@@ -18,7 +18,7 @@ enum Message {
   case look(UInt64)
   case sighting(UInt64, UpstreamChoice.Sighting)
   case fetchState(UInt64)
-  case state(UInt64, StateHeader, [Route])
+  case state(UInt64, SentState)
   case command(UInt64, Command, hops: Int)
   case outcome(UInt64, Result<Receipt, CommandFailure>)
   case read(UInt64, Key, minimumVersion: CatalogVersion, maximumStaleness: Duration?)
@@ -39,6 +39,14 @@ enum Message {
   var isClose: Bool {
     if case .closed = self { true } else { false }
   }
+}
+
+/// A state on its way to a learner, and the commands that are known up to it.
+struct SentState {
+  var header: StateHeader
+  var routes: [Route]
+  var commands: [UInt8]
+  var commandsHash: EntryHash
 }
 
 /// What a router is told.
@@ -81,7 +89,9 @@ final class SimulatedNetwork {
       isLocal ? world.random(200...2_000) : world.random(40_000...150_000))
     if world.happens(faults.delays) { delay += .milliseconds(world.random(100...3_000)) }
     let isLost = world.happens(faults.losses) || cuts.contains(Cut(from: from, to: to))
-    let message = world.happens(faults.wireDamage) ? damaged(message) : message
+    // A whole state is longer than other messages.
+    let length = if case .state = message { 4 } else { 1 }
+    let message = world.happens(faults.wireDamage * length) ? damaged(message) : message
     guard let connection = message.connection else {
       guard !isLost else { return }
       world.after(delay) { [unowned world] in world.deliver(message, from: from, to: to) }
@@ -118,12 +128,13 @@ final class SimulatedNetwork {
     case .stream(let id, .part(var part)):
       flip(&part.bytes)
       return .stream(id, .part(part))
-    case .state(let id, let header, var routes):
-      guard let index = routes.indices.randomElement(using: &world.generator) else {
-        return message
+    case .state(let id, var state):
+      if world.happens(200) {
+        flip(&state.commands)
+      } else if let index = state.routes.indices.randomElement(using: &world.generator) {
+        state.routes[index].group = GroupID(state.routes[index].group.rawValue ^ 1)
       }
-      routes[index].group = GroupID(routes[index].group.rawValue ^ 1)
-      return .state(id, header, routes)
+      return .state(id, state)
     default: return message
     }
   }

@@ -105,7 +105,7 @@ final class Process {
   private enum Request {
     case command(Command, caller: Endpoint, call: UInt64)
     case replicated([EncodedEntry], then: (StoreError?) -> Void)
-    case install(CatalogState, then: (StoreError?) -> Void)
+    case install(CatalogState, CommandWindow, then: (StoreError?) -> Void)
   }
 
   private struct Served {
@@ -256,9 +256,9 @@ final class Process {
       queue.removeFirst()
       let intake = core.takeOver(entries)
       sync(intake.publish) { then(intake.thenReport) }
-    case .install(let state, let then):
+    case .install(let state, let commands, let then):
       queue.removeFirst()
-      let intake = core.install(state)
+      let intake = core.install(state, commands: commands)
       sync(intake.publish) { then(intake.thenReport) }
     }
   }
@@ -282,6 +282,7 @@ final class Process {
       if node.isLeader { try world.oracle.leaderShowed(publication.entries, at: now) }
       for version in publication.versions { try world.oracle.check(version.table, node.name) }
       try world.oracle.check(publication.state, node.name)
+      if publication.isNewEra { try world.oracle.checkCommands(node.log, node.name) }
     } catch {
       world.fail(error)
     }
@@ -400,10 +401,12 @@ final class Process {
     }
   }
 
-  private func install(_ header: StateHeader, _ routes: [Route]) {
+  private func install(_ sent: SentState) {
     let state: CatalogState
+    let commands: CommandWindow
     do {
-      state = try CatalogState(restoring: header, routes: routes)
+      state = try CatalogState(restoring: sent.header, routes: sent.routes)
+      commands = try .received(sent.commands, hash: sent.commandsHash, with: sent.header)
     } catch {
       return after(.seconds(1)) { [self] in connect() }
     }
@@ -411,7 +414,7 @@ final class Process {
       return after(.seconds(1)) { [self] in connect() }
     }
     world.statistics.installs += 1
-    enqueue(.install(state) { [self] _ in connect() })
+    enqueue(.install(state, commands) { [self] _ in connect() })
   }
 
   // MARK: The leader's side
@@ -547,12 +550,17 @@ final class Process {
     case .sighting(let call, let sighting):
       see(call, sighting)
     case .fetchState(let call):
-      send(
-        .state(call, published.header, published.routes.routes(overlapping: .all)), to: sender)
-    case .state(let call, let header, let routes):
+      guard let commands = try? node.log.commandWindow(through: published.appliedThrough) else {
+        return send(.unavailable(call), to: sender)
+      }
+      let state = SentState(
+        header: published.header, routes: published.routes.routes(overlapping: .all),
+        commands: commands.bytes, commandsHash: commands.hash)
+      send(.state(call, state), to: sender)
+    case .state(let call, let state):
       guard call == stateCall else { return }
       stateCall = nil
-      install(header, routes)
+      install(state)
     case .command(let call, let command, let hops):
       if node.isLeader {
         enqueue(.command(command, caller: sender, call: call))

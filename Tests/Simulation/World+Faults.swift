@@ -138,6 +138,11 @@ extension World {
             "\(node.name) is still at entry \(process.published.appliedThrough), the leader at "
               + "\(newest.appliedThrough)"))
       }
+      do throws(Violation) {
+        try oracle.checkCommands(node.log, node.name)
+      } catch {
+        return fail(error)
+      }
       guard let staleness = process.staleness, staleness < .seconds(3) else {
         return fail(
           Violation("\(node.name) still does not know that it is up to date"))

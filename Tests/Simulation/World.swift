@@ -33,6 +33,7 @@ final class World {
       node.clock.drift = faults.drift * Double(random(-100...100)) / 100
       node.log.isLying = !has(.sync)
       node.log.forgetsHead = !has(.head)
+      node.log.forgetsCommands = !has(.memory)
       nodes.append(node)
     }
     for region in 0..<3 {

@@ -83,6 +83,9 @@ package nonisolated struct Cadastre_V1_FetchCheckpointRequest: Sendable {
   /// The last node of it that the learner has; 0 for none.
   package var afterNode: UInt64 = 0
 
+  /// Whether the commands that are known up to the checkpoint are to come with it.
+  package var commands: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -130,6 +133,16 @@ package nonisolated struct Cadastre_V1_FetchCheckpointResponse: Sendable {
     set {kind = .members(newValue)}
   }
 
+  /// A part of the records of the commands that are known up to the checkpoint, after the nodes; in
+  /// order. As FORMAT.md describes them.
+  package var commands: Data {
+    get {
+      if case .commands(let v)? = kind {return v}
+      return Data()
+    }
+    set {kind = .commands(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Kind: Equatable, Sendable {
@@ -140,6 +153,9 @@ package nonisolated struct Cadastre_V1_FetchCheckpointResponse: Sendable {
     case end(Cadastre_V1_CheckpointEnd)
     /// A part of the records of the members and regions, before the nodes; in order.
     case members(Data)
+    /// A part of the records of the commands that are known up to the checkpoint, after the nodes; in
+    /// order. As FORMAT.md describes them.
+    case commands(Data)
 
   }
 
@@ -196,6 +212,9 @@ package nonisolated struct Cadastre_V1_CheckpointEnd: Sendable {
   /// How many nodes were sent in this stream.
   package var nodeCount: UInt64 = 0
 
+  /// The SHA-256 of the commands' records: 32 bytes. Empty: the node sends none.
+  package var commandsHash: Data = Data()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -208,6 +227,9 @@ package nonisolated struct Cadastre_V1_FetchStateRequest: Sendable {
 
   /// The catalog that the learner belongs to: 16 bytes, or empty when it has none yet.
   package var catalogID: Data = Data()
+
+  /// Whether the commands that are known up to the state are to come with it.
+  package var commands: Bool = false
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -256,6 +278,15 @@ package nonisolated struct Cadastre_V1_FetchStateResponse: Sendable {
     set {kind = .members(newValue)}
   }
 
+  /// A part of the records of the commands that are known up to the state, after all else; in order.
+  package var commands: Data {
+    get {
+      if case .commands(let v)? = kind {return v}
+      return Data()
+    }
+    set {kind = .commands(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Kind: Equatable, Sendable {
@@ -266,6 +297,8 @@ package nonisolated struct Cadastre_V1_FetchStateResponse: Sendable {
     case end(Cadastre_V1_StateEnd)
     /// A part of the records of the members and regions, after the routes; in order.
     case members(Data)
+    /// A part of the records of the commands that are known up to the state, after all else; in order.
+    case commands(Data)
 
   }
 
@@ -352,6 +385,9 @@ package nonisolated struct Cadastre_V1_StateEnd: Sendable {
   // methods supported on all messages.
 
   package var routeCount: UInt64 = 0
+
+  /// As in CheckpointEnd.
+  package var commandsHash: Data = Data()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -634,7 +670,7 @@ nonisolated extension Cadastre_V1_ResetReason: SwiftProtobuf._ProtoNameProviding
 
 nonisolated extension Cadastre_V1_FetchCheckpointRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".FetchCheckpointRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}catalog_id\0\u{1}version\0\u{3}after_node\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}catalog_id\0\u{1}version\0\u{3}after_node\0\u{1}commands\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -645,6 +681,7 @@ nonisolated extension Cadastre_V1_FetchCheckpointRequest: SwiftProtobuf.Message,
       case 1: try { try decoder.decodeSingularBytesField(value: &self.catalogID) }()
       case 2: try { try decoder.decodeSingularUInt64Field(value: &self.version) }()
       case 3: try { try decoder.decodeSingularUInt64Field(value: &self.afterNode) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.commands) }()
       default: break
       }
     }
@@ -660,6 +697,9 @@ nonisolated extension Cadastre_V1_FetchCheckpointRequest: SwiftProtobuf.Message,
     if self.afterNode != 0 {
       try visitor.visitSingularUInt64Field(value: self.afterNode, fieldNumber: 3)
     }
+    if self.commands != false {
+      try visitor.visitSingularBoolField(value: self.commands, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -667,6 +707,7 @@ nonisolated extension Cadastre_V1_FetchCheckpointRequest: SwiftProtobuf.Message,
     if lhs.catalogID != rhs.catalogID {return false}
     if lhs.version != rhs.version {return false}
     if lhs.afterNode != rhs.afterNode {return false}
+    if lhs.commands != rhs.commands {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -674,7 +715,7 @@ nonisolated extension Cadastre_V1_FetchCheckpointRequest: SwiftProtobuf.Message,
 
 nonisolated extension Cadastre_V1_FetchCheckpointResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".FetchCheckpointResponse"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}start\0\u{1}nodes\0\u{1}end\0\u{1}members\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}start\0\u{1}nodes\0\u{1}end\0\u{1}members\0\u{1}commands\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -729,6 +770,14 @@ nonisolated extension Cadastre_V1_FetchCheckpointResponse: SwiftProtobuf.Message
           self.kind = .members(v)
         }
       }()
+      case 5: try {
+        var v: Data?
+        try decoder.decodeSingularBytesField(value: &v)
+        if let v = v {
+          if self.kind != nil {try decoder.handleConflictingOneOf()}
+          self.kind = .commands(v)
+        }
+      }()
       default: break
       }
     }
@@ -755,6 +804,10 @@ nonisolated extension Cadastre_V1_FetchCheckpointResponse: SwiftProtobuf.Message
     case .members?: try {
       guard case .members(let v)? = self.kind else { preconditionFailure() }
       try visitor.visitSingularBytesField(value: v, fieldNumber: 4)
+    }()
+    case .commands?: try {
+      guard case .commands(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularBytesField(value: v, fieldNumber: 5)
     }()
     case nil: break
     }
@@ -870,7 +923,7 @@ nonisolated extension Cadastre_V1_CheckpointNode: SwiftProtobuf.Message, SwiftPr
 
 nonisolated extension Cadastre_V1_CheckpointEnd: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".CheckpointEnd"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}node_count\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}node_count\0\u{3}commands_hash\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -879,6 +932,7 @@ nonisolated extension Cadastre_V1_CheckpointEnd: SwiftProtobuf.Message, SwiftPro
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularUInt64Field(value: &self.nodeCount) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.commandsHash) }()
       default: break
       }
     }
@@ -888,11 +942,15 @@ nonisolated extension Cadastre_V1_CheckpointEnd: SwiftProtobuf.Message, SwiftPro
     if self.nodeCount != 0 {
       try visitor.visitSingularUInt64Field(value: self.nodeCount, fieldNumber: 1)
     }
+    if !self.commandsHash.isEmpty {
+      try visitor.visitSingularBytesField(value: self.commandsHash, fieldNumber: 2)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Cadastre_V1_CheckpointEnd, rhs: Cadastre_V1_CheckpointEnd) -> Bool {
     if lhs.nodeCount != rhs.nodeCount {return false}
+    if lhs.commandsHash != rhs.commandsHash {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -900,7 +958,7 @@ nonisolated extension Cadastre_V1_CheckpointEnd: SwiftProtobuf.Message, SwiftPro
 
 nonisolated extension Cadastre_V1_FetchStateRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".FetchStateRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}catalog_id\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}catalog_id\0\u{1}commands\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -909,6 +967,7 @@ nonisolated extension Cadastre_V1_FetchStateRequest: SwiftProtobuf.Message, Swif
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularBytesField(value: &self.catalogID) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.commands) }()
       default: break
       }
     }
@@ -918,11 +977,15 @@ nonisolated extension Cadastre_V1_FetchStateRequest: SwiftProtobuf.Message, Swif
     if !self.catalogID.isEmpty {
       try visitor.visitSingularBytesField(value: self.catalogID, fieldNumber: 1)
     }
+    if self.commands != false {
+      try visitor.visitSingularBoolField(value: self.commands, fieldNumber: 2)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Cadastre_V1_FetchStateRequest, rhs: Cadastre_V1_FetchStateRequest) -> Bool {
     if lhs.catalogID != rhs.catalogID {return false}
+    if lhs.commands != rhs.commands {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -930,7 +993,7 @@ nonisolated extension Cadastre_V1_FetchStateRequest: SwiftProtobuf.Message, Swif
 
 nonisolated extension Cadastre_V1_FetchStateResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".FetchStateResponse"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}header\0\u{1}chunk\0\u{1}end\0\u{1}members\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}header\0\u{1}chunk\0\u{1}end\0\u{1}members\0\u{1}commands\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -985,6 +1048,14 @@ nonisolated extension Cadastre_V1_FetchStateResponse: SwiftProtobuf.Message, Swi
           self.kind = .members(v)
         }
       }()
+      case 5: try {
+        var v: Data?
+        try decoder.decodeSingularBytesField(value: &v)
+        if let v = v {
+          if self.kind != nil {try decoder.handleConflictingOneOf()}
+          self.kind = .commands(v)
+        }
+      }()
       default: break
       }
     }
@@ -1011,6 +1082,10 @@ nonisolated extension Cadastre_V1_FetchStateResponse: SwiftProtobuf.Message, Swi
     case .members?: try {
       guard case .members(let v)? = self.kind else { preconditionFailure() }
       try visitor.visitSingularBytesField(value: v, fieldNumber: 4)
+    }()
+    case .commands?: try {
+      guard case .commands(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularBytesField(value: v, fieldNumber: 5)
     }()
     case nil: break
     }
@@ -1191,7 +1266,7 @@ nonisolated extension Cadastre_V1_StateChunk: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Cadastre_V1_StateEnd: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".StateEnd"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}route_count\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}route_count\0\u{3}commands_hash\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1200,6 +1275,7 @@ nonisolated extension Cadastre_V1_StateEnd: SwiftProtobuf.Message, SwiftProtobuf
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularUInt64Field(value: &self.routeCount) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.commandsHash) }()
       default: break
       }
     }
@@ -1209,11 +1285,15 @@ nonisolated extension Cadastre_V1_StateEnd: SwiftProtobuf.Message, SwiftProtobuf
     if self.routeCount != 0 {
       try visitor.visitSingularUInt64Field(value: self.routeCount, fieldNumber: 1)
     }
+    if !self.commandsHash.isEmpty {
+      try visitor.visitSingularBytesField(value: self.commandsHash, fieldNumber: 2)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Cadastre_V1_StateEnd, rhs: Cadastre_V1_StateEnd) -> Bool {
     if lhs.routeCount != rhs.routeCount {return false}
+    if lhs.commandsHash != rhs.commandsHash {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

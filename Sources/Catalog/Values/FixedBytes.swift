@@ -47,3 +47,27 @@ package struct CatalogID: FixedBytes {
     self.storage = storage
   }
 }
+
+/// Half of the SHA-256 of what a command asks for: tells a command that is sent again from another
+/// one under the same id.
+///
+/// Who asks, why, and the expected version do not count: a caller that asks again may know more.
+package struct ChangeFingerprint: FixedBytes {
+  package static let byteCount = 16
+
+  private let storage: InlineBytes16
+
+  package var bytes: [UInt8] { storage.array }
+
+  package init?(bytes: some Collection<UInt8>) {
+    guard let storage = InlineBytes16(bytes) else { return nil }
+    self.storage = storage
+  }
+
+  /// The first half of a hash.
+  package init(truncating hash: EntryHash) {
+    storage = hash.bytes.withUnsafeBytes { bytes in
+      InlineBytes16(load: UnsafeRawBufferPointer(rebasing: bytes[..<Self.byteCount]))
+    }
+  }
+}

@@ -27,6 +27,9 @@ package enum CheckpointPart: Sendable {
   case members([UInt8])
   /// Ascending by id.
   case nodes([CheckpointStore.Node])
+  /// The records of the commands that are known up to the checkpoint, and what vouches for them:
+  /// after the nodes. Not from nodes of earlier releases.
+  case commands([UInt8], EntryHash)
 }
 
 /// A state that came from a node, yet to be proven.
@@ -35,12 +38,23 @@ package struct FetchedState: Sendable {
   package var routes: [Route]
   /// The records of its members and regions.
   package var members: [UInt8]
+  /// The records of the commands that are known up to it, and what vouches for them; nil from a node
+  /// of an earlier release.
+  package var commands: (bytes: [UInt8], hash: EntryHash)?
 
   /// The state.
   ///
   /// - Throws: ``EvolveError`` unless its parts fit its header.
   package func state() throws(EvolveError) -> CatalogState {
     try CatalogState(restoring: header, routes: routes, membership: members)
+  }
+
+  /// The commands that are known up to it.
+  ///
+  /// - Throws: ``StoreError/checkpointDamaged(_:_:)`` when they are not what was sent.
+  package func commandWindow() throws(StoreError) -> CommandWindow {
+    guard let commands else { return CommandWindow() }
+    return try .received(commands.bytes, hash: commands.hash, with: header)
   }
 }
 
@@ -57,11 +71,13 @@ extension NodeClient {
       $0.catalogID = Data(catalog.bytes)
       $0.version = version.rawValue
       $0.afterNode = after
+      $0.commands = true
     }
     try await streaming(address) {
       try await replication.fetchCheckpoint(request, options: options(nil)) { response in
         var count: UInt64 = 0
         var members: [UInt8] = []
+        var commands: [UInt8] = []
         for try await message in response.messages {
           if case .members(let part) = message.kind {
             members += part
@@ -73,6 +89,7 @@ extension NodeClient {
           }
           switch message.kind {
           case .members: break
+          case .commands(let part): commands += part
           case .start(let start):
             let found = try fixed("catalog_id", start.catalogID, as: CatalogID.self)
             guard found == catalog else {
@@ -88,6 +105,9 @@ extension NodeClient {
             guard end.nodeCount == count else {
               throw MalformedMessage(
                 "the checkpoint has \(count) nodes, its end speaks of \(end.nodeCount)")
+            }
+            if let hash = try Self.hash(end.commandsHash) {
+              try await body(.commands(commands, hash))
             }
             return
           case nil:
@@ -110,12 +130,14 @@ extension NodeClient {
   ) async throws(NodeError) -> FetchedState {
     var request = Wire.FetchStateRequest()
     if let catalog { request.catalogID = Data(catalog.bytes) }
+    request.commands = true
     let message = request
     return try await calling(address) {
       try await replication.fetchState(message, options: options(deadline)) { response in
         var header: StateMachines.StateHeader?
         var routes: [Route] = []
         var members: [UInt8] = []
+        var commands: [UInt8] = []
         for try await message in response.messages {
           switch message.kind {
           case .header(let message):
@@ -125,12 +147,16 @@ extension NodeClient {
             progress(routes.count)
           case .members(let part):
             members += part
+          case .commands(let part):
+            commands += part
           case .end(let end):
             guard let header, end.routeCount == UInt64(routes.count) else {
               throw MalformedMessage(
                 "the state has \(routes.count) routes, its end speaks of \(end.routeCount)")
             }
-            return FetchedState(header: header, routes: routes, members: members)
+            return FetchedState(
+              header: header, routes: routes, members: members,
+              commands: try Self.hash(end.commandsHash).map { (commands, $0) })
           case nil:
             break
           }
@@ -159,6 +185,11 @@ extension NodeClient {
         throw NodeError(.unavailable, "the members broke off after \(members.count) bytes")
       }
     }
+  }
+
+  /// The hash of commands that came; nil from a node that sends none.
+  private static func hash(_ bytes: Data) throws(MalformedMessage) -> EntryHash? {
+    bytes.isEmpty ? nil : try fixed("commands_hash", bytes)
   }
 
   /// Follows the node's log after the last entry of `state`, for as long as the stream holds: sends

@@ -6,6 +6,7 @@ import Logging
 import NIOPosix
 import Replay
 import StateMachines
+import Synchronization
 
 /// Gets a state to start from of the leader: the nodes of its newest checkpoint, which are kept as
 /// they come, so that a fetch that was cut off goes on where it stopped.
@@ -16,8 +17,10 @@ struct CheckpointFetch: Sendable {
   let options: FollowOptions
   let logger: Logger
 
-  /// The leader's state, all of it proven. What was received stays until ``CheckpointIntake/remove(in:)``.
-  func state(of catalog: CatalogID) async throws -> CatalogState {
+  /// The leader's state, all of it proven, and the commands that it knows up to there. What was received stays until ``CheckpointIntake/remove(in:)``.
+  func state(
+    of catalog: CatalogID
+  ) async throws -> (state: CatalogState, commands: CommandWindow) {
     do {
       return try await checkpoint(of: catalog)
     } catch let error as NodeError
@@ -28,14 +31,16 @@ struct CheckpointFetch: Sendable {
       let fetched = try await leader.fetchState(
         of: catalog, silenceLimit: options.silenceLimit)
       do {
-        return try fetched.state()
+        return (try fetched.state(), try fetched.commandWindow())
       } catch {
         throw NodeError(.dataLoss, "the leader's state contradicts itself: \(error)")
       }
     }
   }
 
-  private func checkpoint(of catalog: CatalogID) async throws -> CatalogState {
+  private func checkpoint(
+    of catalog: CatalogID
+  ) async throws -> (state: CatalogState, commands: CommandWindow) {
     let folder = folder
     let intake = try await NIOThreadPool.singleton.runIfActive {
       try CheckpointIntake(folder: folder, catalog: catalog)
@@ -49,6 +54,7 @@ struct CheckpointFetch: Sendable {
         ])
     }
     let (client, address) = (leader.client, leader.address)
+    let sent = Sent()
     try await whileHeard(every: options.silenceLimit) { heard in
       try await client.fetchCheckpoint(
         of: catalog, version: progress?.root.version ?? .zero, after: progress?.lastNode ?? 0
@@ -59,6 +65,7 @@ struct CheckpointFetch: Sendable {
           case .root(let row): try intake.begin(row)
           case .members(let bytes): try intake.add(members: bytes)
           case .nodes(let nodes): try intake.add(nodes)
+          case .commands(let bytes, let hash): sent.commands.withLock { $0 = (bytes, hash) }
           }
         }
       }
@@ -68,6 +75,17 @@ struct CheckpointFetch: Sendable {
         .unavailable,
         "nothing more of its checkpoint was heard of \(address) for \(options.silenceLimit)")
     }
-    return try await NIOThreadPool.singleton.runIfActive { try intake.finish() }
+    return try await NIOThreadPool.singleton.runIfActive {
+      let state = try intake.finish()
+      guard let (bytes, hash) = sent.commands.withLock({ $0 }) else {
+        return (state, CommandWindow())
+      }
+      return (state, try .received(bytes, hash: hash, with: state.header))
+    }
+  }
+
+  /// What came besides the checkpoint.
+  private final class Sent: Sendable {
+    let commands = Mutex<(bytes: [UInt8], hash: EntryHash)?>(nil)
   }
 }

@@ -58,24 +58,24 @@ struct LearnerJoin: Sendable {
 
   private func join(_ leader: LeaderLink) async throws {
     let status = try await leader.client.status(deadline: options.silenceLimit)
-    var state: CatalogState?
+    var fetched: (state: CatalogState, commands: CommandWindow)?
     if status.firstPosition > LogPosition(1) {
       let fetch = CheckpointFetch(
         leader: leader, folder: folder, options: options, logger: logger)
-      state = try await fetch.state(of: status.catalog)
+      fetched = try await fetch.state(of: status.catalog)
     }
-    let (folder, catalog, base) = (folder, status.catalog, state)
+    let (folder, catalog, base) = (folder, status.catalog, fetched)
     try await NIOThreadPool.singleton.runIfActive {
       let log = try EventLog.create(folder: folder, catalog: catalog)
       defer { log.releaseForWriting() }
-      if let base { try log.install(base: base) }
+      if let base { try log.install(base: base.state, commands: base.commands) }
       CheckpointIntake.remove(in: folder)
     }
     logger.info(
       "made a log for catalog \(catalog)",
       metadata: [
-        "folder": "\(folder)", "catalog_version": "\(base?.version ?? .zero)",
-        "position": "\(base?.appliedThrough ?? .zero)",
+        "folder": "\(folder)", "catalog_version": "\(base?.state.version ?? .zero)",
+        "position": "\(base?.state.appliedThrough ?? .zero)",
       ])
   }
 }

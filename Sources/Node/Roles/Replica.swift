@@ -163,14 +163,14 @@ package final class Replica: Sendable {
     do {
       let fetch = CheckpointFetch(
         leader: upstream.link, folder: core.store.folder, options: options, logger: core.logger)
-      let state = try await fetch.state(of: core.store.catalog)
+      let (state, commands) = try await fetch.state(of: core.store.catalog)
       guard state.appliedThrough > core.store.current.appliedThrough else {
         CheckpointIntake.remove(in: core.store.folder)
         throw NodeError(
           .failedPrecondition,
           "the leader's state at entry \(state.appliedThrough) is older than what is here")
       }
-      try await core.store.install(state)
+      try await core.store.install(state, commands: commands)
       CheckpointIntake.remove(in: core.store.folder)
       core.beginEra()
       core.published()

@@ -70,7 +70,15 @@ package struct ReplicationService: Cadastre_V1_Replication.SimpleServiceProtocol
           })
         if core.changes.isClosed { throw Self.shuttingDown }
       }
-      try await response.write(.with { $0.end.nodeCount = count })
+      let commands = try await commands(request.commands, through: root.position)
+      for part in Self.parts(commands?.bytes ?? [], of: core.limits.messageByteCount) {
+        try await response.write(.with { $0.commands = part })
+      }
+      try await response.write(
+        .with {
+          $0.end.nodeCount = count
+          if let commands { $0.end.commandsHash = Data(commands.hash.bytes) }
+        })
     }
   }
 
@@ -95,7 +103,15 @@ package struct ReplicationService: Cadastre_V1_Replication.SimpleServiceProtocol
       for part in Self.parts(state.membership.bytes, of: core.limits.messageByteCount) {
         try await response.write(.with { $0.members = part })
       }
-      try await response.write(.with { $0.end.routeCount = UInt64(state.routes.count) })
+      let commands = try await commands(request.commands, through: state.appliedThrough)
+      for part in Self.parts(commands?.bytes ?? [], of: core.limits.messageByteCount) {
+        try await response.write(.with { $0.commands = part })
+      }
+      try await response.write(
+        .with {
+          $0.end.routeCount = UInt64(state.routes.count)
+          if let commands { $0.end.commandsHash = Data(commands.hash.bytes) }
+        })
     }
   }
 
@@ -172,6 +188,17 @@ package struct ReplicationService: Cadastre_V1_Replication.SimpleServiceProtocol
         .failedPrecondition, reason: "wrong_catalog",
         "this node holds catalog \(state.catalog), not \(asked)",
         remedy: "follow a node of catalog \(asked), or start with an empty folder")
+    }
+  }
+
+  /// The commands that are known up to a position, for who asks for them.
+  private func commands(
+    _ areAskedFor: Bool, through position: LogPosition
+  ) async throws -> CommandWindow? {
+    guard areAskedFor else { return nil }
+    let store = core.store
+    return try await NIOThreadPool.singleton.runIfActive {
+      try store.commandWindow(through: position)
     }
   }
 

@@ -8,7 +8,7 @@ extension EventLog {
   package func compact() throws(StoreError) -> FileShrinkage {
     try checkWritable()
     let compaction = try Compaction(
-      of: environment, growing: ["entries", "versions", "commands"])
+      of: environment, growing: ["entries", "versions", "commands", "remembered"])
     try compaction.copyAhead()
     return try compaction.finish()
   }

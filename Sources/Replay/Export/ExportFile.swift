@@ -12,9 +12,13 @@ enum ExportPart {
   static let entries: UInt8 = 2
   /// The records of the membership of a state, after its routes.
   static let members: UInt8 = 3
+  /// The commands that are known up to a state, after its routes and members.
+  static let commands: UInt8 = 4
   static let end: UInt8 = 0
   /// A part ends with the entry or route that takes it to this many bytes.
   static let targetByteCount = 4 << 20
+  /// A part has at most this many commands.
+  static let commandCount = 65_536
   /// The most that a reader takes for a part: one entry of the greatest length, and what may stand
   /// before it.
   static let maximumByteCount = LogEntry.maximumByteCount + 2 * targetByteCount

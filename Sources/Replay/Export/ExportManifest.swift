@@ -4,14 +4,18 @@ import StateMachines
 /// What an export holds: its first part, in JSON of one form, for people and programs alike.
 package struct ExportManifest: Hashable, Sendable {
   /// The newest format that is read.
-  package static let format: UInt64 = 2
+  package static let format: UInt64 = 3
   /// The format of an export whose states have no members.
   static let firstFormat: UInt64 = 1
 
+  /// The format of an export with members, and without commands.
+  static let membersFormat: UInt64 = 2
+
   /// The format that is written.
   private var format: UInt64 {
-    state.membership == .zero && base?.state.membership ?? .zero == .zero
-      ? Self.firstFormat : Self.format
+    if commandCount > 0 { return Self.format }
+    return state.membership == .zero && base?.state.membership ?? .zero == .zero
+      ? Self.firstFormat : Self.membersFormat
   }
 
   package enum Kind: String, Hashable, Sendable {
@@ -27,6 +31,8 @@ package struct ExportManifest: Hashable, Sendable {
   package var routeCount: UInt64
   /// How many entries there are; none in a catalog's.
   package var entryCount: UInt64
+  /// How many commands are known from before the entries, or up to a catalog's state.
+  package var commandCount: UInt64 = 0
   /// The state that the entries begin after, with the number of its routes; nil when they begin with
   /// the catalog's first.
   package var base: Base?
@@ -44,6 +50,7 @@ package struct ExportManifest: Hashable, Sendable {
     ]
     fields += Self.fields("", state, routeCount)
     fields.append(("entries", "\(entryCount)"))
+    if commandCount > 0 { fields.append(("commands", "\(commandCount)")) }
     if let base { fields += Self.fields("base_", base.state, base.routeCount) }
     return "{" + fields.map { "\"\($0)\":\($1)" }.joined(separator: ",") + "}"
   }
@@ -62,12 +69,14 @@ package struct ExportManifest: Hashable, Sendable {
   }
 
   package init(
-    kind: Kind, state: StateHeader, routeCount: UInt64, entryCount: UInt64, base: Base? = nil
+    kind: Kind, state: StateHeader, routeCount: UInt64, entryCount: UInt64,
+    commandCount: UInt64 = 0, base: Base? = nil
   ) {
     self.kind = kind
     self.state = state
     self.routeCount = routeCount
     self.entryCount = entryCount
+    self.commandCount = commandCount
     self.base = base
   }
 
@@ -85,7 +94,9 @@ package struct ExportManifest: Hashable, Sendable {
       let (state, routes) = Self.state("", fields, catalog),
       let entries = fields["entries"].flatMap({ UInt64($0) })
     else { return nil }
-    self.init(kind: kind, state: state, routeCount: routes, entryCount: entries)
+    self.init(
+      kind: kind, state: state, routeCount: routes, entryCount: entries,
+      commandCount: fields["commands"].flatMap { UInt64($0) } ?? 0)
     if let (state, routes) = Self.state("base_", fields, catalog) {
       base = Base(state: state, routeCount: routes)
     }

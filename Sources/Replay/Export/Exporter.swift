@@ -6,6 +6,9 @@ import StateMachines
 package struct Exporter {
   package var onProgress: ((ReplayProgress) -> Void)?
   package var isCancelled: (() -> Bool)?
+  /// Whether the commands that are known up to a state go with it. Without them the export is of a
+  /// form that earlier releases read.
+  package var carriesCommands = true
 
   private let log: EventLog
   private let checkpoints: CheckpointStore?
@@ -31,10 +34,12 @@ package struct Exporter {
       try log.state(
         at: version, checkpoints: checkpoints, onProgress: onProgress, isCancelled: isCancelled)
     }
+    let commands = try commands(through: state.appliedThrough)
     let manifest = ExportManifest(
-      kind: .catalog, state: state.header, routeCount: UInt64(state.routes.count), entryCount: 0)
+      kind: .catalog, state: state.header, routeCount: UInt64(state.routes.count), entryCount: 0,
+      commandCount: UInt64(commands.count))
     var file = try ExportFileWriter(path, manifest)
-    try add(state, to: &file)
+    try add(state, commands, to: &file)
     return Outcome(manifest: manifest, byteCount: try file.finish())
   }
 
@@ -52,18 +57,29 @@ package struct Exporter {
       try replayer.replay(onto: &state, through: end)
       return state
     }
+    let commands = base ? try commands(through: start.appliedThrough) : []
     let manifest = ExportManifest(
       kind: .log, state: last.header, routeCount: UInt64(last.routes.count),
       entryCount: end.rawValue - start.appliedThrough.rawValue,
+      commandCount: UInt64(commands.count),
       base: base
         ? ExportManifest.Base(state: start.header, routeCount: UInt64(start.routes.count)) : nil)
     var file = try ExportFileWriter(path, manifest)
-    if base { try add(start, to: &file) }
+    if base { try add(start, commands, to: &file) }
     try addEntries(after: start.appliedThrough, through: last.header, to: &file)
     return Outcome(manifest: manifest, byteCount: try file.finish())
   }
 
-  private func add(_ state: CatalogState, to file: inout ExportFileWriter) throws(ExportError) {
+  private func commands(through last: LogPosition) throws(ExportError) -> [CommandRecord] {
+    guard carriesCommands else { return [] }
+    return try orExportError { () throws(StoreError) in
+      try log.commandWindow(through: last).records
+    }
+  }
+
+  private func add(
+    _ state: CatalogState, _ commands: [CommandRecord], to file: inout ExportFileWriter
+  ) throws(ExportError) {
     var part: [UInt8] = []
     try RouteChunk.encode(state.routes) { (chunk) throws(ExportError) in
       part += chunk
@@ -73,6 +89,10 @@ package struct Exporter {
     }
     if !part.isEmpty { try file.add(ExportPart.routes, part) }
     if !state.membership.isEmpty { try file.add(ExportPart.members, state.membership.bytes) }
+    for start in stride(from: 0, to: commands.count, by: ExportPart.commandCount) {
+      let slice = commands[start...].prefix(ExportPart.commandCount)
+      try file.add(ExportPart.commands, CommandWindow(slice).bytes)
+    }
   }
 
   private func addEntries(

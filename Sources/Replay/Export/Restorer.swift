@@ -51,6 +51,7 @@ package struct Restorer {
       ? ExportManifest.Base(state: manifest.state, routeCount: manifest.routeCount) : manifest.base
     var routes: [Route] = []
     var members: [UInt8] = []
+    var commands: [UInt8] = []
     var isBaseDone = base == nil
     var progress = ReplayProgress(
       entryCount: 0, entryTotal: manifest.entryCount, byteCount: 0, position: .zero)
@@ -59,8 +60,11 @@ package struct Restorer {
       isBaseDone = true
       state = try Self.state(base, routes, members)
       routes = []
-      let restored = state
-      try orExportError { () throws(StoreError) in try log.install(base: restored) }
+      let (restored, known) = (state, try Self.commands(commands, manifest, before: base))
+      commands = []
+      try orExportError { () throws(StoreError) in
+        try log.install(base: restored, commands: known)
+      }
     }
     while let (kind, bytes) = try file.next() {
       switch kind {
@@ -74,6 +78,8 @@ package struct Restorer {
         }
       case ExportPart.members where !isBaseDone && members.isEmpty:
         members = bytes
+      case ExportPart.commands where !isBaseDone:
+        commands += bytes
       case ExportPart.entries:
         try finishBase()
         let entries = try Self.entries(bytes)
@@ -123,6 +129,21 @@ package struct Restorer {
       return try CatalogState(restoring: base.state, routes: routes, membership: members)
     } catch {
       throw .doesNotVerify("\(error)")
+    }
+  }
+
+  private static func commands(
+    _ bytes: [UInt8], _ manifest: ExportManifest, before base: ExportManifest.Base
+  ) throws(ExportError) -> CommandWindow {
+    do throws(LogCodingError) {
+      let window = try CommandWindow(
+        decoding: bytes, through: base.state.position, version: base.state.version)
+      guard UInt64(window.records.count) == manifest.commandCount else {
+        throw LogCodingError(.countTooLarge(manifest.commandCount), at: 0)
+      }
+      return window
+    } catch {
+      throw .doesNotVerify("the commands that it knows: \(error.problem)")
     }
   }
 

@@ -10,7 +10,7 @@ import StateMachines
 /// All operations are synchronous. Reads are snapshots and run beside the one writer.
 package protocol CatalogLog: Sendable {
   var catalog: CatalogID { get }
-  /// How many entries back a command's id is known.
+  /// How many positions back a command's id is known, whether its entry is still there or not.
   var dedupeWindow: UInt64 { get }
   /// What this reader reads beyond format 1.
   var reading: CapabilitySet { get }
@@ -55,15 +55,20 @@ package protocol CatalogLog: Sendable {
   /// The state that the log begins after; nil when it begins with the catalog's first entry.
   func base() throws(StoreError) -> CatalogState?
 
-  /// Replaces all that the log holds with a state to go on from, whole or not at all: durable on
-  /// return.
+  /// Replaces all that the log holds with a state to go on from, and the commands that are known up to
+  /// there, whole or not at all: durable on return.
   ///
   /// - Throws: ``StoreError/otherCatalog(expected:found:)`` when the state is another catalog's.
-  func install(base state: CatalogState) throws(StoreError)
+  func install(base state: CatalogState, commands: CommandWindow) throws(StoreError)
 
-  /// What the log remembers of the command that made the entry at a position; nil when that is
-  /// behind the dedupe window.
-  func commandRow(at position: LogPosition) throws(StoreError) -> CommandRow?
+  /// The command that made the entry at a position, whether the log still has the entry or not; nil
+  /// when it is behind the dedupe window.
+  ///
+  /// - Throws: ``StoreError/damaged(_:_:)`` when an entry that the log should have is missing.
+  func knownCommand(at position: LogPosition) throws(StoreError) -> KnownCommand?
+
+  /// The commands that are known up to a position, for a log that goes on from there.
+  func commandWindow(through last: LogPosition) throws(StoreError) -> CommandWindow
 
   /// Lends position and id of the commands within the dedupe window, from the oldest on, until
   /// `body` returns false.
@@ -108,19 +113,6 @@ extension CatalogLog {
       result.append([UInt8](bytes))
     }
     return result
-  }
-
-  /// The entry that a command's row leads to; nil when it was trimmed meanwhile.
-  ///
-  /// - Throws: ``StoreError/damaged(_:_:)`` when it is missing.
-  func entry(
-    of command: CommandID, at position: LogPosition
-  ) throws(StoreError) -> EncodedEntry? {
-    if let encoded = try entry(at: position) { return encoded }
-    guard try position < firstPosition() else {
-      throw .damaged(position, .index("command \(command) points at it, and it is missing"))
-    }
-    return nil
   }
 
   /// The hash that the entry at a position must have, whatever its bytes are by now; or that of the

@@ -50,16 +50,19 @@ extension EventLog {
     }
   }
 
-  /// Removes the commands' rows that are behind the window: for each entry that came one, and one
-  /// more, should the window have become smaller.
+  /// Removes the commands that are behind the window: for each entry that came one, and one more,
+  /// should the window have become smaller.
   private func forgetCommands(
     through last: LogPosition, entryCount: Int, in transaction: borrowing LMDB.WriteTransaction
   ) throws(StoreError) {
     guard last.rawValue > dedupeWindow else { return }
-    for _ in 0..<2 * entryCount {
-      let first = try transaction.first(in: tables.commands) { (key, _) in UInt64(key: key) }
-      guard let first, let first, first <= last.rawValue - dedupeWindow else { return }
-      try transaction.remove(first, from: tables.commands)
+    for table in [tables.remembered, tables.commands] {
+      guard let table else { continue }
+      for _ in 0..<2 * entryCount {
+        let first = try transaction.first(in: table) { (key, _) in UInt64(key: key) }
+        guard let first, let first, first <= last.rawValue - dedupeWindow else { break }
+        try transaction.remove(first, from: table)
+      }
     }
   }
 

@@ -68,12 +68,14 @@ extension EventLog {
     return state
   }
 
-  /// Replaces all that the log holds with a state to go on from, in one transaction: durable on
-  /// return. The next entry that is appended is the one after the state. O(*n*) in the number of
-  /// routes.
+  /// Replaces all that the log holds with a state to go on from, and the commands that are known up to
+  /// there, in one transaction: durable on return. The next entry that is appended is the one after
+  /// the state. O(*n*) in the number of routes and commands.
   ///
   /// - Throws: ``StoreError/otherCatalog(expected:found:)`` when the state is another catalog's.
-  package func install(base state: CatalogState) throws(StoreError) {
+  package func install(
+    base state: CatalogState, commands: CommandWindow = CommandWindow()
+  ) throws(StoreError) {
     try checkWritable()
     guard state.catalog == catalog else {
       throw .otherCatalog(expected: catalog, found: state.catalog)
@@ -88,6 +90,7 @@ extension EventLog {
       try transaction.removeAll(from: tables.base)
       try transaction.remove(LogTables.MetaKey.baseRoot, from: tables.meta)
       try transaction.remove(LogTables.MetaKey.trim, from: tables.meta)
+      try put(commands, in: transaction)
       try putMembers(state.membership, in: transaction)
       try header.bytes.withRawBytes { (bytes) throws(StoreError) in
         try transaction.put(bytes, for: LogTables.MetaKey.base, in: tables.meta)
@@ -114,11 +117,41 @@ extension EventLog {
     guard !membership.isEmpty else {
       return try transaction.remove(LogTables.MetaKey.baseMembers, from: tables.meta)
     }
-    try Self.membersFormat.withStoredBytes { (bytes) throws(StoreError) in
-      try transaction.put(bytes, for: LogTables.MetaKey.format, in: tables.meta)
-    }
+    try raiseFormat(to: Self.membersFormat, in: transaction)
     try membership.bytes.withRawBytes { (bytes) throws(StoreError) in
       try transaction.put(bytes, for: LogTables.MetaKey.baseMembers, in: tables.meta)
+    }
+  }
+
+  /// The format of a log that remembers commands from before its beginning: one that does not know
+  /// them would carry them out again.
+  static let rememberingFormat: UInt32 = 4
+
+  /// Replaces what is remembered of commands from before the log's beginning.
+  func put(
+    _ commands: CommandWindow, in transaction: borrowing LMDB.WriteTransaction
+  ) throws(StoreError) {
+    guard let table = tables.remembered else { return }
+    try transaction.removeAll(from: table)
+    guard !commands.isEmpty else { return }
+    try raiseFormat(to: Self.rememberingFormat, in: transaction)
+    try commands.forEach { (record) throws(StoreError) in
+      try record.bytes.withRawBytes { (bytes) throws(StoreError) in
+        try transaction.append(bytes, for: record.position.rawValue, in: table)
+      }
+    }
+  }
+
+  /// Lets no reader open the log that knows older formats alone.
+  func raiseFormat(
+    to format: UInt32, in transaction: borrowing LMDB.WriteTransaction
+  ) throws(StoreError) {
+    let found = try transaction.value(of: LogTables.MetaKey.format, in: tables.meta) {
+      UInt32(stored: $0)
+    }
+    guard let found, let found, found < format else { return }
+    try format.withStoredBytes { (bytes) throws(StoreError) in
+      try transaction.put(bytes, for: LogTables.MetaKey.format, in: tables.meta)
     }
   }
 

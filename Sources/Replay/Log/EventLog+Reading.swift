@@ -121,7 +121,7 @@ extension EventLog {
 
   /// The last entry's position, or that of the base, or zero. O(log *n*), and decodes nothing.
   func lastPosition(
-    in transaction: borrowing LMDB.ReadTransaction
+    in transaction: borrowing some LMDB.Transaction & ~Copyable
   ) throws(StoreError) -> LogPosition {
     let last = try transaction.last(in: tables.entries) { (key, _) throws(StoreError) in
       try EventLog.position(key, expected: LogPosition(1))

@@ -12,7 +12,8 @@ package enum LogMode: Hashable, Sendable {
 
 /// What may differ from one opening of a log to the next.
 package struct LogOptions: Sendable {
-  /// How many entries back a command's id is known. The same for all who write a log.
+  /// How many positions back a command's id is known, whether the log still has its entry or not. The
+  /// same for all who write a log.
   package static let defaultDedupeWindow: UInt64 = 1_000_000
 
   package var dedupeWindow = defaultDedupeWindow
@@ -37,8 +38,8 @@ package struct LogOptions: Sendable {
 /// All operations are synchronous. `FORMAT.md` describes the folder.
 package final class EventLog: CatalogLog {
   /// The newest format of a folder that is read; the folder names its own.
-  package static let format: UInt32 = 3
-  /// The format of a folder that is made. A trim makes it the newest.
+  package static let format: UInt32 = 4
+  /// The format of a folder that is made. It rises with what the log comes to hold.
   static let firstFormat: UInt32 = 1
   /// The format of a region's stream, which older readers are to leave alone.
   static let regionFormat: UInt32 = 3
@@ -79,10 +80,11 @@ package final class EventLog: CatalogLog {
     let lease = try EnvironmentRegistry.lease(
       folder: folder, mode: mode == .readWrite ? .readWrite : .readOnly,
       sizes: LMDB.MapSize(options))
-    let (tables, found) = try LogTables.open(lease.environment, region: region)
+    var (tables, found) = try LogTables.open(lease.environment, region: region)
     if let catalog, catalog != found {
       throw .otherCatalog(expected: catalog, found: found)
     }
+    if mode == .readWrite { try tables.complete(in: lease.environment) }
     let log = EventLog(
       folder: folder, mode: mode, catalog: found, region: region, tables: tables, options: options,
       lease: lease,

@@ -10,6 +10,10 @@ struct LogTables: Sendable {
   var versions: LMDB.Table<UInt64>
   /// Position to the command that made the entry there, within the window; see ``CommandRow``.
   var commands: LMDB.Table<UInt64>
+  /// Position to what is remembered of the command whose entry was there before a trim, or before the
+  /// base, within the window; see ``CommandRecord``. Nil in a log of an earlier release that was not
+  /// opened for writing since.
+  var remembered: LMDB.Table<UInt64>?
   /// The routes of the base, in chunks numbered from 0.
   var base: LMDB.Table<UInt64>
 
@@ -62,8 +66,19 @@ struct LogTables: Sendable {
         let base = try transaction.existingTable("base", of: UInt64.self)
       else { throw .notALog(folder: folder) }
       let tables = LogTables(
-        meta: meta, entries: entries, versions: versions, commands: commands, base: base)
+        meta: meta, entries: entries, versions: versions, commands: commands,
+        remembered: try transaction.existingTable(rememberedName, of: UInt64.self), base: base)
       return (tables, catalog)
+    }
+  }
+
+  private static let rememberedName = "remembered"
+
+  /// Makes the table that logs of earlier releases lack.
+  mutating func complete(in environment: LMDB.Environment) throws(StoreError) {
+    guard remembered == nil else { return }
+    remembered = try environment.makeTables { transaction throws(StoreError) in
+      try transaction.table(Self.rememberedName, of: UInt64.self)
     }
   }
 
@@ -82,6 +97,7 @@ struct LogTables: Sendable {
         entries: try transaction.table("entries", of: UInt64.self),
         versions: try transaction.table("versions", of: UInt64.self),
         commands: try transaction.table("commands", of: UInt64.self),
+        remembered: try transaction.table(rememberedName, of: UInt64.self),
         base: try transaction.table("base", of: UInt64.self))
       let format = region == nil ? EventLog.firstFormat : EventLog.regionFormat
       try format.withStoredBytes { (bytes) throws(StoreError) in

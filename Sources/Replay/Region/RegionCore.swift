@@ -30,7 +30,7 @@ package struct RegionCore: Sendable {
   package private(set) var state: RegionState
   /// Why nothing is written any more; nil as long as something may be.
   package private(set) var failure: StoreError?
-  /// Where the commands of the entries that are kept have them.
+  /// Where the commands within the dedupe window have, or had, their entries.
   private var commands: CommandIndex
   /// Where the log begins.
   private var first: LogPosition
@@ -63,9 +63,15 @@ package struct RegionCore: Sendable {
       try log.base() ?? RegionState(catalog: log.catalog, region: log.region)
     first = state.appliedThrough.next
     nextBase = state
-    var commands = CommandIndex(window: max(4, options.retainedEntryCount) * 3)
+    var commands = CommandIndex(window: log.dedupeWindow)
     do throws(StoreError) {
       let last = try log.lastPosition()
+      let start = state.appliedThrough
+      try log.scanCommands { position, command in
+        guard position <= start else { return false }
+        commands.insert(command, at: position)
+        return true
+      }
       let kept = options.retainedEntryCount
       while state.appliedThrough < last {
         let entries = try log.entries(
@@ -172,20 +178,23 @@ package struct RegionCore: Sendable {
     _ command: RegionCommand, in batch: inout Batch, wall: () -> UInt64
   ) throws(StoreError) {
     let fingerprint = ChangeFingerprint(of: command.change)
-    func repeated(_ entry: LogEntry, _ earlier: ChangeFingerprint?) {
+    func repeated(_ position: LogPosition, _ events: [RegionEvent], _ earlier: ChangeFingerprint?) {
       batch.verdicts.append(
         earlier == fingerprint
-          ? .success(RegionReceipt(entry, outcome: .repeated))
-          : .failure(.commandIDReused(command.id, position: entry.position)))
+          ? .success(
+            RegionReceipt(
+              command: command.id, position: position, outcome: .repeated, events: events))
+          : .failure(.commandIDReused(command.id, position: position)))
     }
     if let index = batch.indices[command.id] {
-      return repeated(batch.entries[index].entry, batch.fingerprints[command.id])
+      let entry = batch.entries[index].entry
+      return repeated(entry.position, entry.regionEvents, batch.fingerprints[command.id])
     }
     for position in commands.positions(of: command.id, last: state.appliedThrough) {
-      guard position >= first, let encoded = try log.entry(at: position),
-        encoded.entry.command == command.id
-      else { continue }  // Another id with the same hash, or trimmed.
-      return repeated(encoded.entry, try log.fingerprint(at: position))
+      guard let known = try log.knownCommand(at: position), known.record.command == command.id
+      else { continue }  // Another id with the same hash.
+      return repeated(
+        position, known.entry?.entry.regionEvents ?? [], known.record.fingerprint)
     }
     do throws(RegionRefusal) {
       let time = batch.state.lastTime.following(wallMilliseconds: wall())

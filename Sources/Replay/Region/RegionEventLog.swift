@@ -65,8 +65,14 @@ package final class RegionEventLog: RegionLog {
     try log.entry(at: position)
   }
 
-  package func fingerprint(at position: LogPosition) throws(StoreError) -> ChangeFingerprint? {
-    try log.commandRow(at: position)?.fingerprint
+  package var dedupeWindow: UInt64 { log.dedupeWindow }
+
+  package func knownCommand(at position: LogPosition) throws(StoreError) -> KnownCommand? {
+    try log.knownCommand(at: position)
+  }
+
+  package func scanCommands(_ body: (LogPosition, CommandID) -> Bool) throws(StoreError) {
+    try log.scanCommands(body)
   }
 
   package func append(

@@ -26,8 +26,16 @@ package protocol RegionLog: Sendable {
   /// The entry at a position; nil when there is none.
   func entry(at position: LogPosition) throws(StoreError) -> EncodedEntry?
 
-  /// What the log remembers of what was asked for by the command of the entry at a position.
-  func fingerprint(at position: LogPosition) throws(StoreError) -> ChangeFingerprint?
+  /// How many positions back a command's id is known, whether its entry is still there or not.
+  var dedupeWindow: UInt64 { get }
+
+  /// The command that made the entry at a position, whether the log still has the entry or not; nil
+  /// when it is behind the dedupe window.
+  func knownCommand(at position: LogPosition) throws(StoreError) -> KnownCommand?
+
+  /// Lends position and id of the commands within the dedupe window, from the oldest on, until
+  /// `body` returns false.
+  func scanCommands(_ body: (LogPosition, CommandID) -> Bool) throws(StoreError)
 
   /// Adds entries, all or none: durable on return. There is one of `fingerprints` for each entry, by
   /// its command's id.

@@ -7,7 +7,8 @@ package struct RegionReceipt: Hashable, Sendable {
   /// The command's entry; the last entry of all where the command made none.
   package var position: LogPosition
   package var outcome: Receipt.Outcome
-  /// What the entry says; nothing where the command made none.
+  /// What the entry says; nothing where the command made none, or where it is sent again after its
+  /// entry was trimmed.
   package var events: [RegionEvent]
 
   package init(
@@ -96,6 +97,6 @@ extension ChangeFingerprint {
       }
     let text = "cadastre/region-change/1 " + words.joined(separator: " ")
     let hash = Array(text.utf8).withUnsafeBytes { EntryHash(of: $0) }
-    self = ChangeFingerprint(truncating: hash)
+    self.init(truncating: hash)
   }
 }

@@ -76,4 +76,44 @@ struct DamagedLog {
     guard let row = row.flatMap({ $0 }).flatMap({ $0 }), row.command == command else { return nil }
     return row.fingerprint
   }
+
+  /// What is known of commands from before a log that begins after `base`, as far as it can be read;
+  /// and whether that is all of it.
+  func commands(before base: BaseHeader) -> (commands: CommandWindow, isWhole: Bool) {
+    var records: [CommandRecord] = []
+    let (tables, lease) = (tables, lease)
+    let isRead: Void? = try? lease.environment.read { transaction throws(StoreError) in
+      if let table = tables.remembered {
+        try transaction.scan(table, from: 0) { (key, bytes) throws(StoreError) in
+          let position = try EventLog.position(key, expected: LogPosition(1))
+          records.append(try EventLog.record(bytes, at: position))
+          return true
+        }
+      }
+      // A trim was broken off: the rest is still beside its entries.
+      let next = records.last?.position.next ?? LogPosition(1)
+      try transaction.scan(tables.commands, from: next.rawValue) {
+        (key, bytes) throws(StoreError) in
+        let position = try EventLog.position(key, expected: next)
+        guard position <= base.position else { return false }
+        let entry = try transaction.value(of: position.rawValue, in: tables.entries) {
+          (bytes) throws(StoreError) in try EventLog.decode(bytes, at: position)
+        }
+        guard let row = CommandRow(bytes), let entry else {
+          throw .damaged(position, .index("its row of commands is malformed"))
+        }
+        records.append(CommandRecord(entry.entry, fingerprint: row.fingerprint))
+        return true
+      }
+    }
+    return (CommandWindow(records), isRead != nil && DamagedLog.hasNoHole(records, before: base))
+  }
+
+  private static func hasNoHole(_ records: [CommandRecord], before base: BaseHeader) -> Bool {
+    guard let last = records.last else { return true }
+    return last.position == base.position
+      && zip(records, records.dropFirst()).allSatisfy {
+        $1.position == $0.position.next && $1.version >= $0.version
+      }
+  }
 }

@@ -27,6 +27,10 @@ package protocol RepairPeer {
     overlapping span: KeySpan, at version: CatalogVersion
   ) throws(StoreError) -> [Route]
 
+  /// The commands that it knows up to a position. These nothing proves; they are asked for only where
+  /// what was known here cannot be read.
+  func commands(through last: LogPosition) throws(StoreError) -> CommandWindow
+
   /// A state that a log can begin after where the peer's own does not begin with the first entry; nil
   /// where it does.
   func beginning() throws(StoreError) -> CatalogState?
@@ -88,6 +92,10 @@ package struct FolderPeer: RepairPeer, Sendable {
       if case .store(let error) = error { throw error }
       throw .unusable(reason: error.problem)
     }
+  }
+
+  package func commands(through last: LogPosition) throws(StoreError) -> CommandWindow {
+    try log.commandWindow(through: last)
   }
 
   package func beginning() throws(StoreError) -> CatalogState? { try log.base() }

@@ -281,23 +281,36 @@ extension Repairer {
     guard proven.damaged != nil else {
       // The chain of the entries after it tells that it is the right one.
       guard let state = try peer.beginning() else { return .zero }
-      try log.install(base: state)
+      try log.install(base: state, commands: try peer.commands(through: state.appliedThrough))
       report.hasFetchedBase = true
       report.fetchedRouteCount = UInt64(state.routes.count)
       return state.appliedThrough
     }
     guard let base = proven.base else { return .zero }
+    let commands = try commands(before: base, proven)
     if let root = proven.baseRoot {
-      try log.beginAnew(after: base, inRoot: root)
+      try log.beginAnew(after: base, inRoot: root, commands: commands)
       return base.position
     }
     let old = try? EventLog.open(folder: folder, mode: .readOnly, provesEnd: false).base()
     if let state = old.flatMap({ $0 }), state.header == base.state(of: proven.catalog) {
-      try log.install(base: state)
+      try log.install(base: state, commands: commands)
     } else {
-      try log.install(base: try fetchBase(base, of: proven.catalog, &report))
+      try log.install(
+        base: try fetchBase(base, of: proven.catalog, &report), commands: commands)
     }
     return base.position
+  }
+
+  /// What was remembered of commands from before the log's beginning; where that cannot be read, what
+  /// the peer knows.
+  private func commands(
+    before base: BaseHeader, _ proven: Proven
+  ) throws(StoreError) -> CommandWindow {
+    guard let damaged = proven.damaged else { return CommandWindow() }
+    let known = damaged.commands(before: base)
+    if known.isWhole { return known.commands }
+    return try peer.commands(through: base.position)
   }
 
   /// The state that a log begins after, from the peer; proven by the header's digest.
@@ -319,15 +332,13 @@ extension Repairer {
 extension EventLog {
   /// Lets a new log begin after the state of a checkpoint.
   fileprivate func beginAnew(
-    after header: BaseHeader, inRoot version: CatalogVersion
+    after header: BaseHeader, inRoot version: CatalogVersion, commands: CommandWindow
   ) throws(StoreError) {
     let head = Tail(position: header.position, hash: header.hash, version: header.version)
-    let format = header.membership == .zero ? Self.trimmedFormat : Self.membersFormat
     writerTail.withLock { $0 = nil }
     try environment.write { transaction throws(StoreError) in
-      try format.withStoredBytes { (bytes) throws(StoreError) in
-        try transaction.put(bytes, for: LogTables.MetaKey.format, in: tables.meta)
-      }
+      try raiseFormat(to: Self.rememberingFormat, in: transaction)
+      try put(commands, in: transaction)
       try header.bytes.withRawBytes { (bytes) throws(StoreError) in
         try transaction.put(bytes, for: LogTables.MetaKey.base, in: tables.meta)
       }

@@ -25,7 +25,8 @@ extension Replayer {
       guard state.appliedThrough == .zero else {
         throw .wouldErase(folder: target.folder, through: state.appliedThrough, first: first)
       }
-      try target.install(base: base)
+      try target.install(
+        base: base, commands: try log.commandWindow(through: base.appliedThrough))
       state = base
     }
     try checkSharedHistory(state)

@@ -2,9 +2,6 @@ import Catalog
 import StateMachines
 
 extension EventLog {
-  /// The format of a log that was trimmed: its base is in a checkpoint.
-  static let trimmedFormat: UInt32 = 2
-
   /// Lets the log begin after the state of a checkpoint, in one transaction: durable on return. The
   /// entries up to there are no longer the log's, and are removed by ``removeTrimmed(limit:)``.
   ///
@@ -14,11 +11,8 @@ extension EventLog {
   func begin(after root: CheckpointRoot, policy: String) throws(StoreError) {
     try checkWritable()
     let header = BaseHeader(root.header, routeCount: root.routeCount)
-    let format = header.membership == .zero ? Self.trimmedFormat : Self.membersFormat
     try environment.write { transaction throws(StoreError) in
-      try format.withStoredBytes { (bytes) throws(StoreError) in
-        try transaction.put(bytes, for: LogTables.MetaKey.format, in: tables.meta)
-      }
+      try raiseFormat(to: Self.rememberingFormat, in: transaction)
       try header.bytes.withRawBytes { (bytes) throws(StoreError) in
         try transaction.put(bytes, for: LogTables.MetaKey.base, in: tables.meta)
       }
@@ -34,7 +28,8 @@ extension EventLog {
   }
 
   /// Removes entries from before the log's beginning, with their rows of the other tables, oldest
-  /// first, at most so many: durable on return. The writer waits no longer than that takes.
+  /// first, at most so many, and remembers their commands where those are within the dedupe window:
+  /// durable on return. The writer waits no longer than that takes.
   ///
   /// - Returns: How many were removed; 0 when there are none left.
   func removeTrimmed(limit: Int) throws(StoreError) -> Int {
@@ -42,22 +37,27 @@ extension EventLog {
     guard try hasTrimmedRows() else { return 0 }
     return try environment.write { transaction throws(StoreError) in
       guard let base = try baseHeader(in: transaction) else { return 0 }
+      // A trim that an earlier release began.
+      try raiseFormat(to: Self.rememberingFormat, in: transaction)
+      let last = try lastPosition(in: transaction).rawValue
       var count = 0
-      var version: UInt64 = 0
+      var version = try rememberedVersion(in: transaction)
       while count < limit {
         let first = try transaction.first(in: tables.entries) { (key, bytes) in
-          (UInt64(key: key) ?? 0, try? LogEntryHeader(decoding: bytes))
+          (UInt64(key: key) ?? 0, try? EncodedEntry(decoding: bytes))
         }
-        guard let (position, header) = first, position <= base.position.rawValue else { break }
+        guard let (position, encoded) = first, position <= base.position.rawValue else { break }
+        version = max(version, encoded?.entry.version ?? .zero)
+        if last - position < dedupeWindow {
+          try remember(encoded?.entry, at: position, version, in: transaction)
+        }
         try transaction.remove(position, from: tables.entries)
         try transaction.remove(position, from: tables.commands)
-        version = max(version, header?.version.rawValue ?? 0)
         count += 1
       }
-      if count < limit { version = base.version.rawValue }
-      version = min(version, base.version.rawValue)
+      if count < limit { version = base.version }
       while let row = try transaction.first(in: tables.versions, { (key, _) in UInt64(key: key) }),
-        let row, row <= version
+        let row, row <= min(version, base.version).rawValue
       {
         try transaction.remove(row, from: tables.versions)
       }
@@ -66,10 +66,49 @@ extension EventLog {
         let row = try transaction.first(in: tables.commands, { (key, _) in UInt64(key: key) }),
         let row, row <= base.position.rawValue
       {
+        if last - row < dedupeWindow {
+          try remember(nil, at: row, base.version, in: transaction)
+        }
         try transaction.remove(row, from: tables.commands)
       }
       return count
     }
+  }
+
+  /// Keeps what there is to know of the command of an entry that goes. Of an entry that cannot be read
+  /// the id is still known; then it is not certain which version it made, or which routes.
+  private func remember(
+    _ entry: LogEntry?, at position: UInt64, _ version: CatalogVersion,
+    in transaction: borrowing LMDB.WriteTransaction
+  ) throws(StoreError) {
+    guard let table = tables.remembered else { return }
+    let row = try transaction.value(of: position, in: tables.commands) { CommandRow($0) }
+    var record: CommandRecord
+    if let entry {
+      record = CommandRecord(entry, fingerprint: nil)
+    } else if let row, let row {
+      record = CommandRecord(
+        position: LogPosition(position), command: row.command, fingerprint: nil, version: version)
+    } else {
+      return
+    }
+    if let row, let row, row.command == record.command { record.fingerprint = row.fingerprint }
+    try record.bytes.withRawBytes { (bytes) throws(StoreError) in
+      try transaction.put(bytes, for: position, in: table)
+    }
+  }
+
+  /// The version of the last command that is remembered.
+  private func rememberedVersion(
+    in transaction: borrowing LMDB.WriteTransaction
+  ) throws(StoreError) -> CatalogVersion {
+    guard let table = tables.remembered else { return .zero }
+    let version = try transaction.last(in: table) { (key, bytes) in
+      UInt64(key: key).flatMap {
+        try? CommandRecord(decoding: bytes, at: LogPosition($0)).version
+      }
+    }
+    return version.flatMap { $0 } ?? .zero
   }
 
   /// Whether there are entries from before the log's beginning: a trim is under way, or was broken

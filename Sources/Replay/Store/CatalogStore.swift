@@ -175,10 +175,9 @@ extension CatalogStore {
   /// The receipt of a command that made an entry within the dedupe window; nil when none did.
   package func receipt(of command: CommandID) throws(StoreError) -> Receipt? {
     for position in try writer.positions(of: command) {
-      guard let row = try log.commandRow(at: position), row.command == command,
-        let encoded = try log.entry(at: position)
+      guard let known = try log.knownCommand(at: position), known.record.command == command
       else { continue }
-      return Receipt(encoded.entry, outcome: .repeated)
+      return Receipt(repeating: known.record)
     }
     return nil
   }
@@ -187,6 +186,12 @@ extension CatalogStore {
 // MARK: Being followed
 
 extension CatalogStore {
+  /// The commands that are known up to a position, for a log that goes on from there. O(*n*) in the
+  /// size of the dedupe window.
+  package func commandWindow(through last: LogPosition) throws(StoreError) -> CommandWindow {
+    try log.commandWindow(through: last)
+  }
+
   /// Takes up a learner; see ``LeaderSession/begin(_:log:view:messageByteCount:)``.
   package func beginFollowing(
     _ start: FollowStart, view: LeaderView, messageByteCount: Int
@@ -289,20 +294,24 @@ extension CatalogStore {
     try await perform { .replicated(entries, $0) }
   }
 
-  /// Replaces state, log and history with a state that was fetched from elsewhere, to go on from.
-  /// Blocks until it is durable.
+  /// Replaces state, log and history with a state that was fetched from elsewhere, to go on from, with
+  /// the commands that are known up to there. Blocks until it is durable.
   ///
   /// - Throws: ``StoreError/otherCatalog(expected:found:)`` when it is another catalog's.
   /// - Precondition: The store is a learner.
-  package func installState(_ state: CatalogState) throws(StoreError) {
+  package func installState(
+    _ state: CatalogState, commands: CommandWindow = CommandWindow()
+  ) throws(StoreError) {
     precondition(role == .learner, "a leader's log is the truth")
-    try perform { .install(state, $0) }
+    try perform { .install(state, commands, $0) }
   }
 
-  /// Like ``installState(_:)``, and waits without blocking a thread.
-  package func install(_ state: CatalogState) async throws(StoreError) {
+  /// Like ``installState(_:commands:)``, and waits without blocking a thread.
+  package func install(
+    _ state: CatalogState, commands: CommandWindow = CommandWindow()
+  ) async throws(StoreError) {
     precondition(role == .learner, "a leader's log is the truth")
-    try await perform { .install(state, $0) }
+    try await perform { .install(state, commands, $0) }
   }
 
   private func perform(

@@ -1,25 +1,8 @@
 import Catalog
-import Crypto
 import StateMachines
 
-/// Half of the SHA-256 of what a command asks for: tells a command that is sent again from another
-/// one under the same id.
-///
-/// Who asks, why, and the expected version do not count: a caller that asks again may know more.
-package struct ChangeFingerprint: FixedBytes {
-  package static let byteCount = 16
-
-  package let bytes: [UInt8]
-
-  package init?(bytes: some Collection<UInt8>) {
-    guard bytes.count == Self.byteCount else { return nil }
-    self.bytes = Array(bytes)
-  }
-
-  /// The first half of a hash.
-  init(truncating hash: EntryHash) { bytes = Array(hash.bytes.prefix(Self.byteCount)) }
-
-  /// O(*n*) in the size of the change.
+extension ChangeFingerprint {
+  /// Of what a command asks for. O(*n*) in the size of the change.
   package init(of change: RouteChange) {
     var writer = Writer()
     switch change {
@@ -52,7 +35,7 @@ package struct ChangeFingerprint: FixedBytes {
     case .membership(let change):
       writer.add(change)
     }
-    bytes = Array(SHA256.hash(data: writer.bytes).prefix(Self.byteCount))
+    self.init(truncating: writer.bytes.withUnsafeBytes(EntryHash.init(of:)))
   }
 
   /// Numbers as eight little-endian bytes; keys and names behind their lengths.

@@ -44,12 +44,11 @@ struct CommandBatch {
       return
     }
     for position in earlier {
-      guard let row = try log.commandRow(at: position), row.command == command.id,
-        let encoded = try log.entry(of: command.id, at: position)
+      guard let known = try log.knownCommand(at: position), known.record.command == command.id
       else {
-        continue  // Another id with the same hash, or trimmed just now.
+        continue  // Another id with the same hash.
       }
-      verdicts.append(.settled(CommandBatch.repeated(command, fingerprint, row, encoded)))
+      verdicts.append(.settled(CommandBatch.repeated(command, fingerprint, known)))
       return
     }
     do {
@@ -86,14 +85,14 @@ struct CommandBatch {
     _ note: Note, earlier: [LogPosition], log: any CatalogLog, wall: () -> UInt64
   ) throws(StoreError) {
     for position in earlier {
-      guard let row = try log.commandRow(at: position), row.command == note.id,
-        let encoded = try log.entry(of: note.id, at: position)
+      guard let known = try log.knownCommand(at: position), known.record.command == note.id
       else { continue }
-      let isSame = encoded.entry.events == note.events
+      // A note's id follows from what it says: that is all there is to go by once its entry is gone.
+      let isSame = known.entry.map { $0.entry.events == note.events } ?? true
       verdicts.append(
         .settled(
           isSame
-            ? .success(Receipt(encoded.entry, outcome: .repeated))
+            ? .success(Receipt(repeating: known.record))
             : .failure(.commandIDReused(note.id, position: position))))
       return
     }
@@ -110,16 +109,16 @@ struct CommandBatch {
 
   /// The answer to a command whose id made an entry earlier.
   private static func repeated(
-    _ command: Command, _ fingerprint: ChangeFingerprint, _ row: CommandRow,
-    _ encoded: EncodedEntry
+    _ command: Command, _ fingerprint: ChangeFingerprint, _ known: KnownCommand
   ) -> Result<Receipt, CommandFailure> {
     let isSame =
-      row.fingerprint.map { $0 == fingerprint }
-      // An entry from another log says what happened, and not what was asked.
-      ?? command.change.couldHaveMade(encoded.entry.events)
+      known.record.fingerprint.map { $0 == fingerprint }
+      // An entry from another log says what happened, and not what was asked; and once it is gone
+      // there is the id alone.
+      ?? known.entry.map { command.change.couldHaveMade($0.entry.events) } ?? true
     return isSame
-      ? .success(Receipt(encoded.entry, outcome: .repeated))
-      : .failure(.commandIDReused(command.id, position: encoded.entry.position))
+      ? .success(Receipt(repeating: known.record))
+      : .failure(.commandIDReused(command.id, position: known.record.position))
   }
 
   /// The answers, in the order of the commands: to be given when the entries are durable.

@@ -37,15 +37,14 @@ package struct Receipt: Hashable, Sendable {
   package init(_ entry: LogEntry, outcome: Outcome) {
     self.init(
       command: entry.command, position: entry.position, version: entry.version, outcome: outcome,
-      newRoutes: entry.events.flatMap { (event) -> [RouteID] in
-        switch event {
-        case .routesBootstrapped(let seeds): seeds.map(\.id)
-        case .routeSplit(_, _, _, let newRoute): [newRoute]
-        case .routesMerged, .routeMoved, .routeStateChanged, .allowedRegionsChanged,
-          .catalogCommitted, .logTrimmed, .region, .membership:
-          []
-        }
-      })
+      newRoutes: entry.newRoutes)
+  }
+
+  /// The receipt of a command that is sent again.
+  package init(repeating record: CommandRecord) {
+    self.init(
+      command: record.command, position: record.position, version: record.version,
+      outcome: .repeated, newRoutes: record.newRouteIDs)
   }
 }
 

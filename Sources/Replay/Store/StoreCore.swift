@@ -171,10 +171,10 @@ extension StoreCore {
     return .poisoned(entry)
   }
 
-  /// Replaces state and log with a state to go on from.
-  package mutating func install(_ state: CatalogState) -> Intake {
+  /// Replaces state and log with a state to go on from, and the commands that are known up to there.
+  package mutating func install(_ state: CatalogState, commands: CommandWindow) -> Intake {
     do {
-      try log.install(base: state)
+      try log.install(base: state, commands: commands)
     } catch {
       noteFailure(error)
       return Intake(thenReport: error)

@@ -15,7 +15,7 @@ final class StoreWriter: Sendable {
     case command(Command, Completion)
     case note(Note, Completion)
     case replicated([EncodedEntry], Done)
-    case install(CatalogState, Done)
+    case install(CatalogState, CommandWindow, Done)
   }
 
   struct Queue {
@@ -163,9 +163,9 @@ final class StoreWriter: Sendable {
           options.observer?.commitEnded(entries: intake.publish?.entries.count ?? 0)
           show(intake.publish, core)
           done(intake.thenReport)
-        case .install(let state, let done):
+        case .install(let state, let commands, let done):
           rest.removeFirst()
-          let intake = core.install(state)
+          let intake = core.install(state, commands: commands)
           show(intake.publish, core)
           done(intake.thenReport)
         }

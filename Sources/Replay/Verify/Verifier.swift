@@ -54,6 +54,7 @@ package struct Verifier {
     guard let end = outcomes.last?.end else { return summary }
     try log.checkHead(of: end)
     try log.checkIndexCounts(entries: summary.entryCount, through: last)
+    try log.checkRememberedCommands()
     summary.headHash = end.lastHash
     summary.headTime = end.lastTime
     summary.version = end.version
@@ -204,6 +205,36 @@ extension EventLog {
       }
       guard try transaction.count(of: tables.commands) <= Int(entries) else {
         throw .damaged(last, .index("the table of commands has rows without entries"))
+      }
+    }
+  }
+
+  /// That what is remembered of commands whose entries are gone is whole, and without a hole up to the
+  /// log's beginning. Nothing vouches for what it says.
+  func checkRememberedCommands() throws(StoreError) {
+    guard let table = tables.remembered else { return }
+    try environment.read { transaction throws(StoreError) in
+      // A trim is on its way: the rest is still beside its entries.
+      guard try !hasTrimmedRows(in: transaction) else { return }
+      let base = try baseHeader(in: transaction)
+      var before: CommandRecord?
+      try transaction.scan(table, from: 0) { (key, bytes) throws(StoreError) in
+        let position = try EventLog.position(key, expected: before?.position.next ?? LogPosition(1))
+        let record = try EventLog.record(bytes, at: position)
+        guard let base, position <= base.position, record.version <= base.version else {
+          throw .damaged(
+            position, .index("a command is remembered that is not from before the log"))
+        }
+        if let before {
+          guard position == before.position.next, record.version >= before.version else {
+            throw .damaged(before.position.next, .index("its command is not remembered"))
+          }
+        }
+        before = record
+        return true
+      }
+      if let before, let base, before.position != base.position {
+        throw .damaged(before.position.next, .index("its command is not remembered"))
       }
     }
   }

@@ -73,6 +73,13 @@ struct ServerPeer: RepairPeer {
     }
   }
 
+  func commands(through last: LogPosition) throws(StoreError) -> CommandWindow {
+    let known = try call { client in
+      try await client.fetchState(of: nil).commandWindow()
+    }
+    return CommandWindow(known.records.prefix { $0.position <= last })
+  }
+
   func beginning() throws(StoreError) -> CatalogState? {
     try call { client in
       guard try await client.status().firstPosition > LogPosition(1) else { return nil }
