@@ -4,6 +4,8 @@ package enum Guard: Hashable, Sendable, CaseIterable {
   case chain
   /// That a state has the digest that its entry or header says.
   case digest
+  /// That a transaction which is decided has no other outcome.
+  case decision
 
   #if DEBUG
     /// The checks that the current task leaves out. Release builds have no such thing.

@@ -225,7 +225,7 @@ extension RegionState {
       guard outcome == .aborted else { throw .unknownTransaction(id) }
       return [.transactionDecided(id, outcome)]
     }
-    if let first = transaction.outcome {
+    if let first = transaction.outcome, Guard.decision.isOn {
       guard first == outcome else { throw .transactionDecided(transaction) }
       return []
     }

@@ -145,7 +145,9 @@ extension RegionState {
       return transactions.put(
         Transaction(id: id, participants: GroupSet(), expiry: .zero, outcome: .aborted))
     }
-    if let first = transaction.outcome { throw .transactionDecided(id, first) }
+    if let first = transaction.outcome, Guard.decision.isOn {
+      throw .transactionDecided(id, first)
+    }
     if outcome != .aborted, time >= transaction.expiry { throw .transactionExpired(id) }
     transaction.outcome = outcome
     transactions.put(transaction)
