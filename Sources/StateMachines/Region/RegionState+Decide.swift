@@ -88,6 +88,9 @@ extension RegionState {
 
   private func retire(_ request: RetirementRequest) throws(RegionRefusal) -> [RegionEvent] {
     var events: [RegionEvent] = []
+    // The leader stopped before it asked, and observed no commit that was decided in between.
+    let floor = max(
+      request.floor, transactions.latestCommit > .zero ? transactions.latestCommit.next : .zero)
     for part in request.groups.sorted(by: { $0.term < $1.term }) where !part.groups.isEmpty {
       var lease = Milliseconds.zero
       try ceilings.forEach(in: part.groups) { (run, clock) throws(RegionRefusal) in
@@ -99,7 +102,7 @@ extension RegionState {
       }
       events.append(
         .groupsRetired(
-          part.groups, term: part.term, floor: request.floor,
+          part.groups, term: part.term, floor: floor,
           lease: request.hasWaited ? .zero : lease))
     }
     guard !events.isEmpty else { throw .noGroups }

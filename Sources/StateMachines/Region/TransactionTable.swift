@@ -19,6 +19,8 @@ package struct TransactionTable: Sendable {
   package private(set) var count = 0
   /// Those that are undecided, with their expiry.
   package private(set) var pending: [TransactionID: HybridTimestamp] = [:]
+  /// The latest timestamp that any was committed at; zero when none was.
+  package private(set) var latestCommit = HybridTimestamp.zero
   /// The sum of the transactions' records.
   package private(set) var digest = StateDigest.zero
 
@@ -44,6 +46,7 @@ package struct TransactionTable: Sendable {
       count += 1
     }
     digest += transaction.recordDigest
+    if case .committed(let time) = transaction.outcome { latestCommit = max(latestCommit, time) }
     pending[transaction.id] = transaction.outcome == nil ? transaction.expiry : nil
     root = Self.put(transaction, in: root, depth: 0)
   }
