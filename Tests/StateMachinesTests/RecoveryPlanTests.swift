@@ -40,6 +40,18 @@ import Testing
     return targets
   }
 
+  /// What is known of the lost region's own stream is told, and does not make it another plan.
+  @Test func aPlanSaysHowFarTheRegionsStreamIsKnown() throws {
+    let catalog = try lost()
+    let known = RecoveryPlan.StreamExtent(
+      of: asia, position: LogPosition(41), time: HybridTimestamp(milliseconds: 7),
+      heard: LogPosition(44))
+    let plan = try catalog.state.recoveryPlan(for: asia, stream: known)
+    #expect(plan.streams[1] == known && known.name == "region asia")
+    let blind = try catalog.state.recoveryPlan(for: asia)
+    #expect(blind.streams[1].position == nil && blind.name == plan.name)
+  }
+
   @Test func routesGoWhereTheyAreAllowedBestFirst() throws {
     let catalog = try lost([.setLeaderPreference(asia, [asia, europe])])
     let plan = try catalog.state.recoveryPlan(for: asia)

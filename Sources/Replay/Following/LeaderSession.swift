@@ -3,18 +3,28 @@ import StateMachines
 
 /// What a node that is followed says of itself: taken for each call of a ``LeaderSession``.
 package struct LeaderView: Sendable {
-  /// The last durable state.
-  package var state: CatalogState
-  /// Counts the states that were taken over whole. Read before ``state``.
+  package var catalog: CatalogID
+  /// Where the last durable state is in its stream.
+  package var tail: LogTail
+  /// Counts the states that were taken over whole. Read before the state.
   package var era: Int
   /// How long ago the node last knew that it had everything; zero at the leader, nil where it does
-  /// not know. Read before ``state``.
+  /// not know. Read before the state.
   package var staleness: Duration?
 
   package init(era: Int, staleness: Duration?, state: CatalogState) {
     self.era = era
     self.staleness = staleness
-    self.state = state
+    catalog = state.catalog
+    tail = LogTail(position: state.appliedThrough, hash: state.lastHash, version: state.version)
+  }
+
+  /// That of the stream of a region.
+  package init(era: Int, staleness: Duration?, state: RegionState) {
+    self.era = era
+    self.staleness = staleness
+    catalog = state.catalog
+    tail = LogTail(position: state.appliedThrough, hash: state.lastHash, version: .zero)
   }
 }
 
@@ -23,7 +33,7 @@ package struct LeaderView: Sendable {
 /// A learner that is connected asks with probes how far the leader is; each is answered when
 /// everything that the leader had when it came was sent.
 package struct LeaderSession: Sendable {
-  private let log: any CatalogLog
+  private let log: any StreamLog
   private let messageByteCount: Int
   private let era: Int
   /// The last entry that was sent, or that the learner had.
@@ -40,17 +50,17 @@ package struct LeaderSession: Sendable {
   ///
   /// - Returns: The session, and what to send first.
   package static func begin(
-    _ start: FollowStart, log: any CatalogLog, view: LeaderView, messageByteCount: Int
+    _ start: FollowStart, log: any StreamLog, view: LeaderView, messageByteCount: Int
   ) throws(StoreError) -> (session: LeaderSession, first: FollowMessage) {
     var session = LeaderSession(
       log: log, messageByteCount: messageByteCount, era: view.era, cursor: start.after)
-    if let reason = try session.mismatch(start, view.state) {
+    if let reason = try session.mismatch(start, view.tail) {
       return (session, session.reset(reason, view))
     }
-    return (session, .started(view.state.catalog, try session.heartbeat(view, answering: 0)))
+    return (session, .started(view.catalog, try session.heartbeat(view, answering: 0)))
   }
 
-  private init(log: any CatalogLog, messageByteCount: Int, era: Int, cursor: LogPosition) {
+  private init(log: any StreamLog, messageByteCount: Int, era: Int, cursor: LogPosition) {
     self.log = log
     self.messageByteCount = messageByteCount
     self.era = era
@@ -88,15 +98,15 @@ package struct LeaderSession: Sendable {
   private func end(
     _ view: LeaderView
   ) throws(StoreError) -> (position: LogPosition, version: CatalogVersion) {
-    let state = view.state
+    let tail = view.tail
     // Who knows itself whole knows its last entry.
-    guard view.staleness == nil, state.appliedThrough > .zero,
-      try log.hash(at: state.appliedThrough, before: state) != state.lastHash
-    else { return (state.appliedThrough, state.version) }
-    let before = LogPosition(state.appliedThrough.rawValue - 1)
+    guard view.staleness == nil, tail.position > .zero,
+      try log.hash(at: tail.position, before: tail) != tail.hash
+    else { return (tail.position, tail.version) }
+    let before = LogPosition(tail.position.rawValue - 1)
     let version =
       before >= (try log.firstPosition()) ? try log.entry(at: before)?.entry.version : nil
-    return (before, version ?? state.version)
+    return (before, version ?? tail.version)
   }
 
   /// The bytes of some entries; nil when they are no longer retained. The log may hold more than is
@@ -124,7 +134,7 @@ package struct LeaderSession: Sendable {
       guard !batch.isEmpty else { return }
       messages.append(
         .entries(
-          batch, lastHash: try log.hash(at: position, before: view.state),
+          batch, lastHash: try log.hash(at: position, before: view.tail),
           try heartbeat(view, answering: answered)))
       (batch, byteCount) = ([], 0)
     }
@@ -133,7 +143,7 @@ package struct LeaderSession: Sendable {
       if byteCount + entry.count > messageByteCount { try flush(through: last) }
       last = last.next
       if entry.count > messageByteCount {
-        messages += parts(of: entry, last, try log.hash(at: last, before: view.state))
+        messages += parts(of: entry, last, try log.hash(at: last, before: view.tail))
       } else {
         batch.append(entry)
         byteCount += entry.count
@@ -157,12 +167,12 @@ package struct LeaderSession: Sendable {
 
   /// Why entries cannot bring the learner up to date; nil when they can.
   private func mismatch(
-    _ start: FollowStart, _ state: CatalogState
+    _ start: FollowStart, _ tail: LogTail
   ) throws(StoreError) -> FollowReset.Reason? {
-    guard start.after <= state.appliedThrough else { return .diverged }
+    guard start.after <= tail.position else { return .diverged }
     guard try start.after.next >= log.firstPosition() else { return .trimmed }
     guard start.after > .zero else { return nil }
-    return try log.hash(at: start.after, before: state) == start.hash ? nil : .diverged
+    return try log.hash(at: start.after, before: tail) == start.hash ? nil : .diverged
   }
 
   private func heartbeat(
@@ -178,6 +188,6 @@ package struct LeaderSession: Sendable {
     return .reset(
       FollowReset(
         reason: reason, firstPosition: (try? log.firstPosition()) ?? .zero,
-        lastPosition: view.state.appliedThrough))
+        lastPosition: view.tail.position))
   }
 }

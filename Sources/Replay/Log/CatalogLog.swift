@@ -8,15 +8,12 @@ import StateMachines
 /// not at all, and is durable on return. ``EventLog`` is the one on LMDB.
 ///
 /// All operations are synchronous. Reads are snapshots and run beside the one writer.
-package protocol CatalogLog: Sendable {
+package protocol CatalogLog: StreamLog {
   var catalog: CatalogID { get }
   /// How many positions back a command's id is known, whether its entry is still there or not.
   var dedupeWindow: UInt64 { get }
   /// What this reader reads beyond format 1.
   var reading: CapabilitySet { get }
-
-  /// The position of the first entry that is kept, or that the next append gets.
-  func firstPosition() throws(StoreError) -> LogPosition
 
   /// The position of the last entry; that of the base, or zero, when there are none. Proves nothing.
   func lastPosition() throws(StoreError) -> LogPosition
@@ -26,19 +23,6 @@ package protocol CatalogLog: Sendable {
 
   /// What the log says that it ends with, whatever its entries say; nil before the first write.
   func writtenHead() throws(StoreError) -> LogTail?
-
-  /// The entry at a position; nil when there is none.
-  func entry(at position: LogPosition) throws(StoreError) -> EncodedEntry?
-
-  /// Lends the bytes of entries from a position on, at least one where there is one, at most
-  /// `maxCount`, and no more once they sum up to `maxBytes`. None past the end.
-  ///
-  /// - Throws: ``StoreError/notRetained(_:first:)`` when the log begins later, and
-  ///   ``StoreError/gap(expected:found:)`` when an entry is missing; or what `body` throws.
-  func scan(
-    from start: LogPosition, maxCount: Int, maxBytes: Int,
-    _ body: (LogPosition, UnsafeRawBufferPointer) throws(StoreError) -> Void
-  ) throws(StoreError)
 
   /// Adds entries, all or none: durable on return. There is one of `fingerprints` for each entry of
   /// a command that was decided here, by the command's id.
@@ -102,39 +86,6 @@ extension CatalogLog {
     in checkpoints: CheckpointStore?, through end: LogPosition?, history: UInt64?
   ) throws(StoreError) -> StartingPoint {
     StartingPoint(state: try start())
-  }
-
-  /// The bytes of entries from a position on; see ``scan(from:maxCount:maxBytes:_:)``.
-  package func entryBytes(
-    from start: LogPosition, maxCount: Int, maxBytes: Int = .max
-  ) throws(StoreError) -> [[UInt8]] {
-    var result: [[UInt8]] = []
-    try scan(from: start, maxCount: maxCount, maxBytes: maxBytes) { _, bytes in
-      result.append([UInt8](bytes))
-    }
-    return result
-  }
-
-  /// The hash that the entry at a position must have, whatever its bytes are by now; or that of the
-  /// last one in the state that the log begins after. `state` is the last that is proven. nil where
-  /// the hash is not known.
-  ///
-  /// Every entry names the one before it, also the first after a base. What follows the last proven
-  /// entry is asked too: that may name another one, and then it is this entry that is damaged.
-  ///
-  /// - Throws: ``StoreError/damaged(_:_:)`` when the entry after it is none.
-  func hash(at position: LogPosition, before state: CatalogState) throws(StoreError) -> EntryHash? {
-    let isLast = position == state.appliedThrough
-    var hash: EntryHash?
-    do throws(StoreError) {
-      try scan(from: position.next, maxCount: 1, maxBytes: .max) {
-        (position, bytes) throws(StoreError) in
-        hash = try EventLog.header(bytes, at: position).previous
-      }
-    } catch {
-      guard isLast else { throw error }
-    }
-    return hash ?? (isLast ? state.lastHash : nil)
   }
 
   /// That `state`, which was made of the whole log, is the one after the entry that was written last;

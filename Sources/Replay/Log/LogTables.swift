@@ -28,6 +28,8 @@ struct LogTables: Sendable {
     static let role = "role"
     /// The name of the region whose stream the log is; a catalog's log has none.
     static let region = "region"
+    /// On what terms the stream of a region is led from the folder; see ``RegionLeadTerms``.
+    static let lead = "lead"
     /// The version of the checkpoint that has the routes of the base.
     static let baseRoot = "base-root"
     /// The policy of a trim that has no marker in the log yet.

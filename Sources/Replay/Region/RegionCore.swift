@@ -136,6 +136,63 @@ package struct RegionCore: Sendable {
     return Commit(publish: batch.entries, thenAnswer: batch.verdicts)
   }
 
+  /// What became of entries that a mirror was brought.
+  package struct Replication: Sendable {
+    /// Those that are taken over, to be shown before anybody has an answer.
+    package var publish: [EncodedEntry] = []
+    /// Why it is not all of them.
+    package var thenFail: StoreError?
+  }
+
+  /// Takes over entries of the stream, in a log that mirrors it: proves each, and appends them up to
+  /// the first that does not follow. Those that are there already are passed over.
+  package mutating func replicate(_ entries: [EncodedEntry]) -> Replication {
+    if let failure { return Replication(thenFail: failure) }
+    var result = Replication()
+    var next = state
+    for encoded in entries {
+      do throws(EvolveError) {
+        let before = next.appliedThrough
+        try next.evolve(encoded)
+        if next.appliedThrough > before { result.publish.append(encoded) }
+      } catch {
+        result.thenFail = .unproven(encoded.entry.position, error)
+        break
+      }
+    }
+    do throws(StoreError) {
+      try log.append(result.publish, fingerprints: [:])
+    } catch {
+      noteFailure(error)
+      return Replication(thenFail: error)
+    }
+    state = next
+    for encoded in result.publish {
+      commands.insert(encoded.entry.command, at: encoded.entry.position)
+    }
+    return result
+  }
+
+  /// Takes over a state of the stream in the place of all that the log has: entries no longer lead
+  /// there.
+  ///
+  /// - Precondition: The state is of this stream.
+  package mutating func install(_ state: RegionState) throws(StoreError) {
+    precondition(state.region == log.region, "a state of the stream \(log.region)")
+    if let failure { throw failure }
+    do throws(StoreError) {
+      try log.install(base: state)
+    } catch {
+      noteFailure(error)
+      throw error
+    }
+    self.state = state
+    first = state.appliedThrough.next
+    nextBase = state
+    hasTrimmedRows = false
+    commands = CommandIndex(window: max(4, options.retainedEntryCount) * 3)
+  }
+
   /// Lets the log begin later when it has grown enough, a bounded piece of work at a time. What goes
   /// wrong is left for the next time, but for a log that can no longer be written.
   ///
@@ -179,8 +236,9 @@ package struct RegionCore: Sendable {
   ) throws(StoreError) {
     let fingerprint = ChangeFingerprint(of: command.change)
     func repeated(_ position: LogPosition, _ events: [RegionEvent], _ earlier: ChangeFingerprint?) {
+      // Of an entry that was replicated it is not known what was asked for, only what it did.
       batch.verdicts.append(
-        earlier == fingerprint
+        earlier == nil || earlier == fingerprint
           ? .success(
             RegionReceipt(
               command: command.id, position: position, outcome: .repeated, events: events))

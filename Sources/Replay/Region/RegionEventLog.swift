@@ -123,28 +123,55 @@ package final class RegionEventLog: RegionLog {
 
   package func begin(after state: RegionState) throws(StoreError) {
     try log.checkWritable()
-    let tables = log.tables
-    let chunks = Self.chunks(of: state)
-    let header = BaseHeader(
+    let (header, chunks) = (baseHeader(of: state), Self.chunks(of: state))
+    try log.environment.write { transaction throws(StoreError) in
+      try put(header, chunks, in: transaction)
+    }
+  }
+
+  package func install(base state: RegionState) throws(StoreError) {
+    try log.checkWritable()
+    guard state.catalog == catalog else {
+      throw .otherCatalog(expected: catalog, found: state.catalog)
+    }
+    let (header, chunks) = (baseHeader(of: state), Self.chunks(of: state))
+    let head = EventLog.Tail(
+      position: state.appliedThrough, hash: state.lastHash, version: .zero)
+    log.writerTail.withLock { $0 = nil }
+    try log.environment.write { transaction throws(StoreError) in
+      try transaction.removeAll(from: log.tables.entries)
+      try transaction.removeAll(from: log.tables.commands)
+      try put(header, chunks, in: transaction)
+      try log.put(head, in: transaction)
+    }
+    log.writerTail.withLock { $0 = head }
+  }
+
+  private func baseHeader(of state: RegionState) -> BaseHeader {
+    BaseHeader(
       StateHeader(
         catalog: catalog, position: state.appliedThrough, hash: state.lastHash,
         time: state.lastTime, version: .zero, nextRouteID: RouteID(0), digest: state.digest),
       routeCount: state.recordCount)
-    try log.environment.write { transaction throws(StoreError) in
-      try header.bytes.withRawBytes { (bytes) throws(StoreError) in
-        try transaction.put(bytes, for: LogTables.MetaKey.base, in: tables.meta)
-      }
-      try transaction.removeAll(from: tables.base)
-      for (index, chunk) in chunks.enumerated() {
-        try chunk.withRawBytes { (bytes) throws(StoreError) in
-          try transaction.append(bytes, for: UInt64(index), in: tables.base)
-        }
+  }
+
+  private func put(
+    _ header: BaseHeader, _ chunks: [[UInt8]], in transaction: borrowing LMDB.WriteTransaction
+  ) throws(StoreError) {
+    let tables = log.tables
+    try header.bytes.withRawBytes { (bytes) throws(StoreError) in
+      try transaction.put(bytes, for: LogTables.MetaKey.base, in: tables.meta)
+    }
+    try transaction.removeAll(from: tables.base)
+    for (index, chunk) in chunks.enumerated() {
+      try chunk.withRawBytes { (bytes) throws(StoreError) in
+        try transaction.append(bytes, for: UInt64(index), in: tables.base)
       }
     }
   }
 
   /// The records of a state; a chunk ends with the one that takes it to 65,536 bytes.
-  private static func chunks(of state: RegionState) -> [[UInt8]] {
+  package static func chunks(of state: RegionState) -> [[UInt8]] {
     var chunks: [[UInt8]] = []
     state.forEachRecord { record in
       if (chunks.last?.count ?? .max) < RouteChunk.targetByteCount {

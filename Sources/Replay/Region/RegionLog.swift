@@ -54,6 +54,12 @@ package protocol RegionLog: Sendable {
   /// ``removeTrimmed(limit:)``.
   func begin(after state: RegionState) throws(StoreError)
 
+  /// Replaces all that the log holds with a state to go on from, whole or not at all: durable on
+  /// return.
+  ///
+  /// - Throws: ``StoreError/otherCatalog(expected:found:)`` when the state is another catalog's.
+  func install(base state: RegionState) throws(StoreError)
+
   /// Removes entries from before the log's beginning, at most so many.
   ///
   /// - Returns: How many were removed; 0 when there are none left.

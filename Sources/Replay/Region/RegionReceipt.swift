@@ -73,7 +73,7 @@ extension ChangeFingerprint {
         [
           "lead", "\(request.groups)", "\(request.leader)", "\(request.ceiling)",
           "\(request.lease)", "\(request.predecessorsEnded)",
-        ]
+        ] + (request.floor > .zero ? ["\(request.floor)"] : [])
       case .renew(let request):
         ["renew", "\(request.leader)", "\(request.ceiling)"]
           + request.groups.flatMap { ["\($0.term)", "\($0.groups)"] }

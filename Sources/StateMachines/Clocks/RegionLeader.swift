@@ -41,10 +41,11 @@ package final class RegionLeader: Sendable {
   package var counts: Counts { work.withLock { $0.counts } }
 
   /// Takes the lead of groups. `time` is that of the stream's last entry. `predecessorsEnded` says that
-  /// their leaders so far are known to have stopped; see ``LeadRequest/predecessorsEnded``.
+  /// their leaders so far are known to have stopped; see ``LeadRequest/predecessorsEnded``. Nothing below
+  /// `floor` is issued.
   package func lead(
-    _ groups: GroupSet, id: CommandID, predecessorsEnded: Bool, wallMilliseconds: UInt64,
-    after time: HybridTimestamp, at now: MonotonicTime
+    _ groups: GroupSet, id: CommandID, predecessorsEnded: Bool, floor: HybridTimestamp = .zero,
+    wallMilliseconds: UInt64, after time: HybridTimestamp, at now: MonotonicTime
   ) -> RegionCommand {
     work.withLock { $0.begun[id] = now }
     return command(
@@ -52,8 +53,8 @@ package final class RegionLeader: Sendable {
       .lead(
         LeadRequest(
           groups: groups, leader: clocks.member,
-          ceiling: ceiling(wallMilliseconds, after: time), lease: clocks.options.lease,
-          predecessorsEnded: predecessorsEnded)))
+          ceiling: ceiling(wallMilliseconds, after: max(time, floor)), lease: clocks.options.lease,
+          predecessorsEnded: predecessorsEnded, floor: floor)))
   }
 
   /// Stops the clocks of groups, for ever, and puts that on record, so that the next leader need not

@@ -63,11 +63,25 @@ package struct RecoveryPlan: Hashable, Sendable {
     /// The last entry that is known here, and its time; nil when nothing of the stream is.
     package var position: LogPosition?
     package var time: HybridTimestamp?
+    /// How far it is known to have come, where that is further: the entries in between were heard of,
+    /// and are not here.
+    package var heard: LogPosition?
 
-    package init(name: String, position: LogPosition?, time: HybridTimestamp?) {
+    package init(
+      name: String, position: LogPosition?, time: HybridTimestamp?, heard: LogPosition? = nil
+    ) {
       self.name = name
       self.position = position
       self.time = time
+      self.heard = heard
+    }
+
+    /// That of the stream of a region; without a position nothing of it is known.
+    package init(
+      of region: Region, position: LogPosition? = nil, time: HybridTimestamp? = nil,
+      heard: LogPosition? = nil
+    ) {
+      self.init(name: "region \(region)", position: position, time: time, heard: heard)
     }
   }
 
@@ -137,11 +151,14 @@ extension CatalogState {
   /// preference that is up and has groups, then in the others by name, there to the group with the
   /// fewest routes. Routes of one group with the same demands stay together.
   ///
+  /// `stream` is how far the lost region's own stream is known, by whoever mirrors it.
+  ///
   /// - Throws: ``MembershipRefusal`` when the region is not lost, or not all of its routes are
   ///   soft-failed yet.
   /// - Complexity: O(*n* log *n*) for *n* routes of the region and groups with homes.
   package func recoveryPlan(
-    for region: Region, within spans: [KeySpan]? = nil
+    for region: Region, within spans: [KeySpan]? = nil,
+    stream: RecoveryPlan.StreamExtent? = nil
   ) throws(MembershipRefusal) -> RecoveryPlan {
     let record = try known(region)
     guard record.status == .lost else { throw .regionNotLost(region, record.status) }
@@ -153,7 +170,7 @@ extension CatalogState {
       strandedCount: 0,
       streams: [
         RecoveryPlan.StreamExtent(name: "catalog", position: appliedThrough, time: lastTime),
-        RecoveryPlan.StreamExtent(name: "region \(region)", position: nil, time: nil),
+        stream ?? RecoveryPlan.StreamExtent(of: region),
       ])
     var step: [RecoveryPlan.Move] = []
     var count = 0

@@ -52,16 +52,19 @@ package struct LeadRequest: Hashable, Sendable {
   /// That the leaders before have stopped, which the caller knows for certain: it holds what only one
   /// process can hold, and they held it. Then nobody waits for their leases.
   package var predecessorsEnded: Bool
+  /// Nothing below it is issued, whatever is on record: for a leader that does not know all that was.
+  package var floor: HybridTimestamp
 
   package init(
     groups: GroupSet, leader: MemberName, ceiling: HybridTimestamp, lease: Milliseconds,
-    predecessorsEnded: Bool = false
+    predecessorsEnded: Bool = false, floor: HybridTimestamp = .zero
   ) {
     self.groups = groups
     self.leader = leader
     self.ceiling = ceiling
     self.lease = lease
     self.predecessorsEnded = predecessorsEnded
+    self.floor = floor
   }
 }
 

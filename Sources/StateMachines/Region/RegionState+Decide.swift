@@ -39,12 +39,13 @@ extension RegionState {
   private func lead(
     _ request: LeadRequest, _ time: HybridTimestamp
   ) throws(RegionRefusal) -> [RegionEvent] {
-    try checkNear(request.ceiling, time)
+    try checkNear(max(request.ceiling, request.floor), time)
     guard !request.groups.isEmpty else { throw .noGroups }
     guard request.lease > .zero, request.lease <= .maximum else {
       throw .leaseOutOfRange(request.lease)
     }
-    var (term, floor, ceiling) = (Term.zero, HybridTimestamp.zero, request.ceiling)
+    var (term, floor) = (Term.zero, request.floor)
+    var ceiling = max(request.ceiling, floor)
     var wait = Milliseconds.zero
     try ceilings.forEach(in: request.groups) { (run, clock) throws(RegionRefusal) in
       guard let clock else { return }
