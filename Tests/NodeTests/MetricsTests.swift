@@ -157,6 +157,10 @@ import Testing
       configuration.ledRegions = [region]
     } _: { node in
       try await node.client.submit(.test(oneRoute))
+      for change in enablingRegionStreams(member: try MemberName("node"), region: region) {
+        try await node.client.submit(
+          Command(id: .fresh(), actor: "test", reason: "a test", change: .membership(change)))
+      }
       _ = try await node.client.lead(
         GroupSet(GroupRun(GroupID(1), through: GroupID(5000))), in: region)
       let labels = ["region": "home"]

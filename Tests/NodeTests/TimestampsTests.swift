@@ -26,6 +26,7 @@ import Testing
     let path = folder.appending("leader")
     if !FileManager.default.fileExists(atPath: path) {
       try EventLog.create(folder: path, catalog: testCatalog).releaseForWriting()
+      try await enableRegionStreams(in: path)
     }
     return try await TestNode(.leader, folder: path) {
       $0.ledRegions = [tokyo]

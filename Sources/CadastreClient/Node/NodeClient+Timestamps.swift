@@ -58,6 +58,64 @@ extension NodeClient {
     }
   }
 
+  /// Lets the node lead the stream of a region that it mirrors; see `Timestamps.PromoteRegion`.
+  package func promote(
+    _ region: Region, leaderStopped: Bool, deadline: Duration? = nil
+  ) async throws(NodeError) -> Cadastre_V1_PromoteRegionResponse {
+    let request = Cadastre_V1_PromoteRegionRequest.with {
+      $0.region = region.name
+      $0.leaderStopped = leaderStopped
+    }
+    return try await calling(address) {
+      try await timestamps.promoteRegion(request, options: options(deadline))
+    }
+  }
+
+  /// What is on record of groups' clocks.
+  package func clocks(
+    of groups: GroupSet, hops: UInt32 = 0, deadline: Duration? = nil
+  ) async throws(NodeError) -> [Cadastre_V1_ClockInfo] {
+    let request = Cadastre_V1_ClocksRequest.with {
+      $0.groups = groups.runs.map(Cadastre_V1_GroupRange.init)
+      $0.hops = hops
+    }
+    return try await calling(address) {
+      try await timestamps.clocks(request, options: options(deadline)).clocks
+    }
+  }
+
+  /// Lets groups leave a region whose stream the node leads, for their home.
+  package func depart(
+    _ groups: GroupSet, from region: Region, to home: Region, deadline: Duration? = nil
+  ) async throws(NodeError) -> [Arrival] {
+    let request = Cadastre_V1_DepartGroupsRequest.with {
+      $0.groups = groups.runs.map(Cadastre_V1_GroupRange.init)
+      $0.fromRegion = region.name
+      $0.toRegion = home.name
+    }
+    return try await calling(address) {
+      try await timestamps.departGroups(request, options: options(deadline)).departed.map {
+        try $0.value()
+      }
+    }
+  }
+
+  /// Calls the node at an address, and where it does not lead what is asked about, the one that it
+  /// names as the leader: once.
+  package static func atLeader<Result: Sendable>(
+    from address: NodeAddress, _ body: @Sendable (NodeClient) async throws -> Result
+  ) async throws -> Result {
+    do {
+      return try await with(address, body)
+    } catch let error as NodeError {
+      guard ["not_group_leader", "region_not_led", "region_fenced"].contains(error.reason),
+        let text = error.detail?.leaderAddress, let leader = try? NodeAddress(text),
+        leader != address
+      else { throw error }
+      return try await with(leader, body)
+    }
+  }
+
   /// Begins a transaction.
   package func begin(
     _ id: TransactionID, participants: GroupSet, timeout: Duration, in region: Region? = nil,

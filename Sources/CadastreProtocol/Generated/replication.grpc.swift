@@ -72,12 +72,26 @@ package enum Cadastre_V1_Replication: Sendable {
                 type: .bidirectionalStreaming
             )
         }
+        /// Namespace for "FetchRegionState" metadata.
+        package enum FetchRegionState: Sendable {
+            /// Request type for "FetchRegionState".
+            package typealias Input = Cadastre_V1_FetchRegionStateRequest
+            /// Response type for "FetchRegionState".
+            package typealias Output = Cadastre_V1_FetchRegionStateResponse
+            /// Descriptor for "FetchRegionState".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "cadastre.v1.Replication"),
+                method: "FetchRegionState",
+                type: .serverStreaming
+            )
+        }
         /// Descriptors for all methods in the "cadastre.v1.Replication" service.
         package static let descriptors: [GRPCCore.MethodDescriptor] = [
             FetchCheckpoint.descriptor,
             FetchState.descriptor,
             FetchMembers.descriptor,
-            Follow.descriptor
+            Follow.descriptor,
+            FetchRegionState.descriptor
         ]
     }
 }
@@ -183,6 +197,24 @@ extension Cadastre_V1_Replication {
             request: GRPCCore.StreamingServerRequest<Cadastre_V1_FollowRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_FollowResponse>
+
+        /// Handle the "FetchRegionState" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The whole state of a region's stream, to start from where entries do not lead.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Cadastre_V1_FetchRegionStateRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Cadastre_V1_FetchRegionStateResponse` messages.
+        func fetchRegionState(
+            request: GRPCCore.StreamingServerRequest<Cadastre_V1_FetchRegionStateRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_FetchRegionStateResponse>
     }
 
     /// Service protocol for the "cadastre.v1.Replication" service.
@@ -272,6 +304,24 @@ extension Cadastre_V1_Replication {
             request: GRPCCore.StreamingServerRequest<Cadastre_V1_FollowRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_FollowResponse>
+
+        /// Handle the "FetchRegionState" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The whole state of a region's stream, to start from where entries do not lead.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Cadastre_V1_FetchRegionStateRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Cadastre_V1_FetchRegionStateResponse` messages.
+        func fetchRegionState(
+            request: GRPCCore.ServerRequest<Cadastre_V1_FetchRegionStateRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_FetchRegionStateResponse>
     }
 
     /// Simple service protocol for the "cadastre.v1.Replication" service.
@@ -363,6 +413,25 @@ extension Cadastre_V1_Replication {
             response: GRPCCore.RPCWriter<Cadastre_V1_FollowResponse>,
             context: GRPCCore.ServerContext
         ) async throws
+
+        /// Handle the "FetchRegionState" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The whole state of a region's stream, to start from where entries do not lead.
+        ///
+        /// - Parameters:
+        ///   - request: A `Cadastre_V1_FetchRegionStateRequest` message.
+        ///   - response: A response stream of `Cadastre_V1_FetchRegionStateResponse` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        func fetchRegionState(
+            request: Cadastre_V1_FetchRegionStateRequest,
+            response: GRPCCore.RPCWriter<Cadastre_V1_FetchRegionStateResponse>,
+            context: GRPCCore.ServerContext
+        ) async throws
     }
 }
 
@@ -414,6 +483,17 @@ extension Cadastre_V1_Replication.StreamingServiceProtocol {
                 )
             }
         )
+        router.registerHandler(
+            forMethod: Cadastre_V1_Replication.Method.FetchRegionState.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Cadastre_V1_FetchRegionStateRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Cadastre_V1_FetchRegionStateResponse>(),
+            handler: { request, context in
+                try await self.fetchRegionState(
+                    request: request,
+                    context: context
+                )
+            }
+        )
     }
 }
 
@@ -447,6 +527,17 @@ extension Cadastre_V1_Replication.ServiceProtocol {
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_FetchMembersResponse> {
         let response = try await self.fetchMembers(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return response
+    }
+
+    package func fetchRegionState(
+        request: GRPCCore.StreamingServerRequest<Cadastre_V1_FetchRegionStateRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_FetchRegionStateResponse> {
+        let response = try await self.fetchRegionState(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
@@ -517,6 +608,23 @@ extension Cadastre_V1_Replication.SimpleServiceProtocol {
             producer: { writer in
                 try await self.follow(
                     request: request.messages,
+                    response: writer,
+                    context: context
+                )
+                return [:]
+            }
+        )
+    }
+
+    package func fetchRegionState(
+        request: GRPCCore.ServerRequest<Cadastre_V1_FetchRegionStateRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_FetchRegionStateResponse> {
+        return GRPCCore.StreamingServerResponse<Cadastre_V1_FetchRegionStateResponse>(
+            metadata: [:],
+            producer: { writer in
+                try await self.fetchRegionState(
+                    request: request.message,
                     response: writer,
                     context: context
                 )
@@ -633,6 +741,29 @@ extension Cadastre_V1_Replication {
             deserializer: some GRPCCore.MessageDeserializer<Cadastre_V1_FollowResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Cadastre_V1_FollowResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "FetchRegionState" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The whole state of a region's stream, to start from where entries do not lead.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Cadastre_V1_FetchRegionStateRequest` message.
+        ///   - serializer: A serializer for `Cadastre_V1_FetchRegionStateRequest` messages.
+        ///   - deserializer: A deserializer for `Cadastre_V1_FetchRegionStateResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func fetchRegionState<Result>(
+            request: GRPCCore.ClientRequest<Cadastre_V1_FetchRegionStateRequest>,
+            serializer: some GRPCCore.MessageSerializer<Cadastre_V1_FetchRegionStateRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Cadastre_V1_FetchRegionStateResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Cadastre_V1_FetchRegionStateResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
     }
 
@@ -787,6 +918,38 @@ extension Cadastre_V1_Replication {
                 onResponse: handleResponse
             )
         }
+
+        /// Call the "FetchRegionState" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The whole state of a region's stream, to start from where entries do not lead.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Cadastre_V1_FetchRegionStateRequest` message.
+        ///   - serializer: A serializer for `Cadastre_V1_FetchRegionStateRequest` messages.
+        ///   - deserializer: A deserializer for `Cadastre_V1_FetchRegionStateResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func fetchRegionState<Result>(
+            request: GRPCCore.ClientRequest<Cadastre_V1_FetchRegionStateRequest>,
+            serializer: some GRPCCore.MessageSerializer<Cadastre_V1_FetchRegionStateRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Cadastre_V1_FetchRegionStateResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Cadastre_V1_FetchRegionStateResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.serverStreaming(
+                request: request,
+                descriptor: Cadastre_V1_Replication.Method.FetchRegionState.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
     }
 }
 
@@ -899,6 +1062,33 @@ extension Cadastre_V1_Replication.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Cadastre_V1_FollowRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Cadastre_V1_FollowResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "FetchRegionState" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The whole state of a region's stream, to start from where entries do not lead.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Cadastre_V1_FetchRegionStateRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func fetchRegionState<Result>(
+        request: GRPCCore.ClientRequest<Cadastre_V1_FetchRegionStateRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Cadastre_V1_FetchRegionStateResponse>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        try await self.fetchRegionState(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Cadastre_V1_FetchRegionStateRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Cadastre_V1_FetchRegionStateResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -1030,6 +1220,37 @@ extension Cadastre_V1_Replication.ClientProtocol {
             producer: producer
         )
         return try await self.follow(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "FetchRegionState" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The whole state of a region's stream, to start from where entries do not lead.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func fetchRegionState<Result>(
+        _ message: Cadastre_V1_FetchRegionStateRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Cadastre_V1_FetchRegionStateResponse>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Cadastre_V1_FetchRegionStateRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.fetchRegionState(
             request: request,
             options: options,
             onResponse: handleResponse

@@ -450,6 +450,10 @@ package nonisolated struct Cadastre_V1_FollowStart: Sendable {
   /// Who follows, for the leader's records.
   package var region: String = String()
 
+  /// The region whose stream is followed; empty: the catalog's. A node without that stream answers
+  /// NOT_FOUND with code "no_region_stream".
+  package var streamRegion: String = String()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -654,6 +658,82 @@ package nonisolated struct Cadastre_V1_FollowReset: Sendable {
   package var firstPosition: UInt64 = 0
 
   package var lastPosition: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Cadastre_V1_FetchRegionStateRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The catalog that the mirror belongs to: 16 bytes.
+  package var catalogID: Data = Data()
+
+  package var region: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Cadastre_V1_FetchRegionStateResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var kind: Cadastre_V1_FetchRegionStateResponse.OneOf_Kind? = nil
+
+  /// Always first. Its version and next route id are 0.
+  package var header: Cadastre_V1_StateHeader {
+    get {
+      if case .header(let v)? = kind {return v}
+      return Cadastre_V1_StateHeader()
+    }
+    set {kind = .header(newValue)}
+  }
+
+  /// Records of the state, one after the other, as FORMAT.md describes them; in order.
+  package var records: Data {
+    get {
+      if case .records(let v)? = kind {return v}
+      return Data()
+    }
+    set {kind = .records(newValue)}
+  }
+
+  /// Always last: without it the state is not whole.
+  package var end: Cadastre_V1_RegionStateEnd {
+    get {
+      if case .end(let v)? = kind {return v}
+      return Cadastre_V1_RegionStateEnd()
+    }
+    set {kind = .end(newValue)}
+  }
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum OneOf_Kind: Equatable, Sendable {
+    /// Always first. Its version and next route id are 0.
+    case header(Cadastre_V1_StateHeader)
+    /// Records of the state, one after the other, as FORMAT.md describes them; in order.
+    case records(Data)
+    /// Always last: without it the state is not whole.
+    case end(Cadastre_V1_RegionStateEnd)
+
+  }
+
+  package init() {}
+}
+
+package nonisolated struct Cadastre_V1_RegionStateEnd: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var recordCount: UInt64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1368,7 +1448,7 @@ nonisolated extension Cadastre_V1_FollowRequest: SwiftProtobuf.Message, SwiftPro
 
 nonisolated extension Cadastre_V1_FollowStart: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".FollowStart"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}catalog_id\0\u{3}after_position\0\u{3}after_hash\0\u{1}region\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}catalog_id\0\u{3}after_position\0\u{3}after_hash\0\u{1}region\0\u{3}stream_region\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1380,6 +1460,7 @@ nonisolated extension Cadastre_V1_FollowStart: SwiftProtobuf.Message, SwiftProto
       case 2: try { try decoder.decodeSingularUInt64Field(value: &self.afterPosition) }()
       case 3: try { try decoder.decodeSingularBytesField(value: &self.afterHash) }()
       case 4: try { try decoder.decodeSingularStringField(value: &self.region) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.streamRegion) }()
       default: break
       }
     }
@@ -1398,6 +1479,9 @@ nonisolated extension Cadastre_V1_FollowStart: SwiftProtobuf.Message, SwiftProto
     if !self.region.isEmpty {
       try visitor.visitSingularStringField(value: self.region, fieldNumber: 4)
     }
+    if !self.streamRegion.isEmpty {
+      try visitor.visitSingularStringField(value: self.streamRegion, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1406,6 +1490,7 @@ nonisolated extension Cadastre_V1_FollowStart: SwiftProtobuf.Message, SwiftProto
     if lhs.afterPosition != rhs.afterPosition {return false}
     if lhs.afterHash != rhs.afterHash {return false}
     if lhs.region != rhs.region {return false}
+    if lhs.streamRegion != rhs.streamRegion {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1781,6 +1866,150 @@ nonisolated extension Cadastre_V1_FollowReset: SwiftProtobuf.Message, SwiftProto
     if lhs.reason != rhs.reason {return false}
     if lhs.firstPosition != rhs.firstPosition {return false}
     if lhs.lastPosition != rhs.lastPosition {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Cadastre_V1_FetchRegionStateRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".FetchRegionStateRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}catalog_id\0\u{1}region\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.catalogID) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.region) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.catalogID.isEmpty {
+      try visitor.visitSingularBytesField(value: self.catalogID, fieldNumber: 1)
+    }
+    if !self.region.isEmpty {
+      try visitor.visitSingularStringField(value: self.region, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Cadastre_V1_FetchRegionStateRequest, rhs: Cadastre_V1_FetchRegionStateRequest) -> Bool {
+    if lhs.catalogID != rhs.catalogID {return false}
+    if lhs.region != rhs.region {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Cadastre_V1_FetchRegionStateResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".FetchRegionStateResponse"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}header\0\u{1}records\0\u{1}end\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: Cadastre_V1_StateHeader?
+        var hadOneofValue = false
+        if let current = self.kind {
+          hadOneofValue = true
+          if case .header(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.kind = .header(v)
+        }
+      }()
+      case 2: try {
+        var v: Data?
+        try decoder.decodeSingularBytesField(value: &v)
+        if let v = v {
+          if self.kind != nil {try decoder.handleConflictingOneOf()}
+          self.kind = .records(v)
+        }
+      }()
+      case 3: try {
+        var v: Cadastre_V1_RegionStateEnd?
+        var hadOneofValue = false
+        if let current = self.kind {
+          hadOneofValue = true
+          if case .end(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.kind = .end(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.kind {
+    case .header?: try {
+      guard case .header(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    }()
+    case .records?: try {
+      guard case .records(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularBytesField(value: v, fieldNumber: 2)
+    }()
+    case .end?: try {
+      guard case .end(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Cadastre_V1_FetchRegionStateResponse, rhs: Cadastre_V1_FetchRegionStateResponse) -> Bool {
+    if lhs.kind != rhs.kind {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Cadastre_V1_RegionStateEnd: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".RegionStateEnd"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}record_count\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.recordCount) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.recordCount != 0 {
+      try visitor.visitSingularUInt64Field(value: self.recordCount, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Cadastre_V1_RegionStateEnd, rhs: Cadastre_V1_RegionStateEnd) -> Bool {
+    if lhs.recordCount != rhs.recordCount {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

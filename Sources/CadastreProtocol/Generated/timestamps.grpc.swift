@@ -72,12 +72,54 @@ package enum Cadastre_V1_Timestamps: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "PromoteRegion" metadata.
+        package enum PromoteRegion: Sendable {
+            /// Request type for "PromoteRegion".
+            package typealias Input = Cadastre_V1_PromoteRegionRequest
+            /// Response type for "PromoteRegion".
+            package typealias Output = Cadastre_V1_PromoteRegionResponse
+            /// Descriptor for "PromoteRegion".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "cadastre.v1.Timestamps"),
+                method: "PromoteRegion",
+                type: .unary
+            )
+        }
+        /// Namespace for "Clocks" metadata.
+        package enum Clocks: Sendable {
+            /// Request type for "Clocks".
+            package typealias Input = Cadastre_V1_ClocksRequest
+            /// Response type for "Clocks".
+            package typealias Output = Cadastre_V1_ClocksResponse
+            /// Descriptor for "Clocks".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "cadastre.v1.Timestamps"),
+                method: "Clocks",
+                type: .unary
+            )
+        }
+        /// Namespace for "DepartGroups" metadata.
+        package enum DepartGroups: Sendable {
+            /// Request type for "DepartGroups".
+            package typealias Input = Cadastre_V1_DepartGroupsRequest
+            /// Response type for "DepartGroups".
+            package typealias Output = Cadastre_V1_DepartGroupsResponse
+            /// Descriptor for "DepartGroups".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "cadastre.v1.Timestamps"),
+                method: "DepartGroups",
+                type: .unary
+            )
+        }
         /// Descriptors for all methods in the "cadastre.v1.Timestamps" service.
         package static let descriptors: [GRPCCore.MethodDescriptor] = [
             Next.descriptor,
             LeadGroups.descriptor,
             RetireGroups.descriptor,
-            Regions.descriptor
+            Regions.descriptor,
+            PromoteRegion.descriptor,
+            Clocks.descriptor,
+            DepartGroups.descriptor
         ]
     }
 }
@@ -114,6 +156,10 @@ extension Cadastre_V1_Timestamps {
     /// > - FAILED_PRECONDITION, code "not_group_leader": the node does not lead the group; `leader_address`
     /// >   says where its leader is, where that is known, and `leader` who it is;
     /// > - FAILED_PRECONDITION, code "region_not_led": the node does not lead the region's stream;
+    /// >   `leader_address` and `leader` say who does, where that is known;
+    /// > - FAILED_PRECONDITION, code "region_fenced": the region was lost since the node began to lead its
+    /// >   stream: somebody else may lead it;
+    /// > - FAILED_PRECONDITION, code "capability_not_enabled": the catalog does not allow such streams yet;
     /// > - UNAVAILABLE, codes "leader_waiting", "lease_expired", "ceiling_expired": ask again soon;
     /// > - NOT_FOUND: no such group or transaction;
     /// > - ALREADY_EXISTS: the command id was used for another command;
@@ -178,7 +224,7 @@ extension Cadastre_V1_Timestamps {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > What the node knows of the regions' streams that it leads.
+        /// > What the node knows of the regions' streams that it leads or mirrors.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Cadastre_V1_RegionsRequest` messages.
@@ -191,6 +237,61 @@ extension Cadastre_V1_Timestamps {
             request: GRPCCore.StreamingServerRequest<Cadastre_V1_RegionsRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_RegionsResponse>
+
+        /// Handle the "PromoteRegion" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Lets a node that mirrors a region's stream lead it, above all that its leader can have issued.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Cadastre_V1_PromoteRegionRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Cadastre_V1_PromoteRegionResponse` messages.
+        func promoteRegion(
+            request: GRPCCore.StreamingServerRequest<Cadastre_V1_PromoteRegionRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_PromoteRegionResponse>
+
+        /// Handle the "Clocks" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What is on record of groups' clocks, here or at the leader of the region that they are at home in.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Cadastre_V1_ClocksRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Cadastre_V1_ClocksResponse` messages.
+        func clocks(
+            request: GRPCCore.StreamingServerRequest<Cadastre_V1_ClocksRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_ClocksResponse>
+
+        /// Handle the "DepartGroups" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Between leaders: lets groups go to the region that the catalog names as their home, and tells
+        /// > what it needs to know of their clocks. Sent again, it tells the same.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Cadastre_V1_DepartGroupsRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Cadastre_V1_DepartGroupsResponse` messages.
+        func departGroups(
+            request: GRPCCore.StreamingServerRequest<Cadastre_V1_DepartGroupsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_DepartGroupsResponse>
     }
 
     /// Service protocol for the "cadastre.v1.Timestamps" service.
@@ -211,6 +312,10 @@ extension Cadastre_V1_Timestamps {
     /// > - FAILED_PRECONDITION, code "not_group_leader": the node does not lead the group; `leader_address`
     /// >   says where its leader is, where that is known, and `leader` who it is;
     /// > - FAILED_PRECONDITION, code "region_not_led": the node does not lead the region's stream;
+    /// >   `leader_address` and `leader` say who does, where that is known;
+    /// > - FAILED_PRECONDITION, code "region_fenced": the region was lost since the node began to lead its
+    /// >   stream: somebody else may lead it;
+    /// > - FAILED_PRECONDITION, code "capability_not_enabled": the catalog does not allow such streams yet;
     /// > - UNAVAILABLE, codes "leader_waiting", "lease_expired", "ceiling_expired": ask again soon;
     /// > - NOT_FOUND: no such group or transaction;
     /// > - ALREADY_EXISTS: the command id was used for another command;
@@ -275,7 +380,7 @@ extension Cadastre_V1_Timestamps {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > What the node knows of the regions' streams that it leads.
+        /// > What the node knows of the regions' streams that it leads or mirrors.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Cadastre_V1_RegionsRequest` message.
@@ -288,6 +393,61 @@ extension Cadastre_V1_Timestamps {
             request: GRPCCore.ServerRequest<Cadastre_V1_RegionsRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Cadastre_V1_RegionsResponse>
+
+        /// Handle the "PromoteRegion" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Lets a node that mirrors a region's stream lead it, above all that its leader can have issued.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Cadastre_V1_PromoteRegionRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Cadastre_V1_PromoteRegionResponse` message.
+        func promoteRegion(
+            request: GRPCCore.ServerRequest<Cadastre_V1_PromoteRegionRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Cadastre_V1_PromoteRegionResponse>
+
+        /// Handle the "Clocks" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What is on record of groups' clocks, here or at the leader of the region that they are at home in.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Cadastre_V1_ClocksRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Cadastre_V1_ClocksResponse` message.
+        func clocks(
+            request: GRPCCore.ServerRequest<Cadastre_V1_ClocksRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Cadastre_V1_ClocksResponse>
+
+        /// Handle the "DepartGroups" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Between leaders: lets groups go to the region that the catalog names as their home, and tells
+        /// > what it needs to know of their clocks. Sent again, it tells the same.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Cadastre_V1_DepartGroupsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Cadastre_V1_DepartGroupsResponse` message.
+        func departGroups(
+            request: GRPCCore.ServerRequest<Cadastre_V1_DepartGroupsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Cadastre_V1_DepartGroupsResponse>
     }
 
     /// Simple service protocol for the "cadastre.v1.Timestamps" service.
@@ -306,6 +466,10 @@ extension Cadastre_V1_Timestamps {
     /// > - FAILED_PRECONDITION, code "not_group_leader": the node does not lead the group; `leader_address`
     /// >   says where its leader is, where that is known, and `leader` who it is;
     /// > - FAILED_PRECONDITION, code "region_not_led": the node does not lead the region's stream;
+    /// >   `leader_address` and `leader` say who does, where that is known;
+    /// > - FAILED_PRECONDITION, code "region_fenced": the region was lost since the node began to lead its
+    /// >   stream: somebody else may lead it;
+    /// > - FAILED_PRECONDITION, code "capability_not_enabled": the catalog does not allow such streams yet;
     /// > - UNAVAILABLE, codes "leader_waiting", "lease_expired", "ceiling_expired": ask again soon;
     /// > - NOT_FOUND: no such group or transaction;
     /// > - ALREADY_EXISTS: the command id was used for another command;
@@ -370,7 +534,7 @@ extension Cadastre_V1_Timestamps {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > What the node knows of the regions' streams that it leads.
+        /// > What the node knows of the regions' streams that it leads or mirrors.
         ///
         /// - Parameters:
         ///   - request: A `Cadastre_V1_RegionsRequest` message.
@@ -383,6 +547,61 @@ extension Cadastre_V1_Timestamps {
             request: Cadastre_V1_RegionsRequest,
             context: GRPCCore.ServerContext
         ) async throws -> Cadastre_V1_RegionsResponse
+
+        /// Handle the "PromoteRegion" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Lets a node that mirrors a region's stream lead it, above all that its leader can have issued.
+        ///
+        /// - Parameters:
+        ///   - request: A `Cadastre_V1_PromoteRegionRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Cadastre_V1_PromoteRegionResponse` to respond with.
+        func promoteRegion(
+            request: Cadastre_V1_PromoteRegionRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Cadastre_V1_PromoteRegionResponse
+
+        /// Handle the "Clocks" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What is on record of groups' clocks, here or at the leader of the region that they are at home in.
+        ///
+        /// - Parameters:
+        ///   - request: A `Cadastre_V1_ClocksRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Cadastre_V1_ClocksResponse` to respond with.
+        func clocks(
+            request: Cadastre_V1_ClocksRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Cadastre_V1_ClocksResponse
+
+        /// Handle the "DepartGroups" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Between leaders: lets groups go to the region that the catalog names as their home, and tells
+        /// > what it needs to know of their clocks. Sent again, it tells the same.
+        ///
+        /// - Parameters:
+        ///   - request: A `Cadastre_V1_DepartGroupsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Cadastre_V1_DepartGroupsResponse` to respond with.
+        func departGroups(
+            request: Cadastre_V1_DepartGroupsRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Cadastre_V1_DepartGroupsResponse
     }
 }
 
@@ -434,6 +653,39 @@ extension Cadastre_V1_Timestamps.StreamingServiceProtocol {
                 )
             }
         )
+        router.registerHandler(
+            forMethod: Cadastre_V1_Timestamps.Method.PromoteRegion.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Cadastre_V1_PromoteRegionRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Cadastre_V1_PromoteRegionResponse>(),
+            handler: { request, context in
+                try await self.promoteRegion(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Cadastre_V1_Timestamps.Method.Clocks.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Cadastre_V1_ClocksRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Cadastre_V1_ClocksResponse>(),
+            handler: { request, context in
+                try await self.clocks(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Cadastre_V1_Timestamps.Method.DepartGroups.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Cadastre_V1_DepartGroupsRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Cadastre_V1_DepartGroupsResponse>(),
+            handler: { request, context in
+                try await self.departGroups(
+                    request: request,
+                    context: context
+                )
+            }
+        )
     }
 }
 
@@ -478,6 +730,39 @@ extension Cadastre_V1_Timestamps.ServiceProtocol {
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_RegionsResponse> {
         let response = try await self.regions(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    package func promoteRegion(
+        request: GRPCCore.StreamingServerRequest<Cadastre_V1_PromoteRegionRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_PromoteRegionResponse> {
+        let response = try await self.promoteRegion(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    package func clocks(
+        request: GRPCCore.StreamingServerRequest<Cadastre_V1_ClocksRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_ClocksResponse> {
+        let response = try await self.clocks(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    package func departGroups(
+        request: GRPCCore.StreamingServerRequest<Cadastre_V1_DepartGroupsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Cadastre_V1_DepartGroupsResponse> {
+        let response = try await self.departGroups(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
@@ -539,6 +824,45 @@ extension Cadastre_V1_Timestamps.SimpleServiceProtocol {
             metadata: [:]
         )
     }
+
+    package func promoteRegion(
+        request: GRPCCore.ServerRequest<Cadastre_V1_PromoteRegionRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Cadastre_V1_PromoteRegionResponse> {
+        return GRPCCore.ServerResponse<Cadastre_V1_PromoteRegionResponse>(
+            message: try await self.promoteRegion(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    package func clocks(
+        request: GRPCCore.ServerRequest<Cadastre_V1_ClocksRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Cadastre_V1_ClocksResponse> {
+        return GRPCCore.ServerResponse<Cadastre_V1_ClocksResponse>(
+            message: try await self.clocks(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    package func departGroups(
+        request: GRPCCore.ServerRequest<Cadastre_V1_DepartGroupsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Cadastre_V1_DepartGroupsResponse> {
+        return GRPCCore.ServerResponse<Cadastre_V1_DepartGroupsResponse>(
+            message: try await self.departGroups(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
 }
 
 // MARK: cadastre.v1.Timestamps (client)
@@ -560,6 +884,10 @@ extension Cadastre_V1_Timestamps {
     /// > - FAILED_PRECONDITION, code "not_group_leader": the node does not lead the group; `leader_address`
     /// >   says where its leader is, where that is known, and `leader` who it is;
     /// > - FAILED_PRECONDITION, code "region_not_led": the node does not lead the region's stream;
+    /// >   `leader_address` and `leader` say who does, where that is known;
+    /// > - FAILED_PRECONDITION, code "region_fenced": the region was lost since the node began to lead its
+    /// >   stream: somebody else may lead it;
+    /// > - FAILED_PRECONDITION, code "capability_not_enabled": the catalog does not allow such streams yet;
     /// > - UNAVAILABLE, codes "leader_waiting", "lease_expired", "ceiling_expired": ask again soon;
     /// > - NOT_FOUND: no such group or transaction;
     /// > - ALREADY_EXISTS: the command id was used for another command;
@@ -639,7 +967,7 @@ extension Cadastre_V1_Timestamps {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > What the node knows of the regions' streams that it leads.
+        /// > What the node knows of the regions' streams that it leads or mirrors.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Cadastre_V1_RegionsRequest` message.
@@ -656,6 +984,76 @@ extension Cadastre_V1_Timestamps {
             deserializer: some GRPCCore.MessageDeserializer<Cadastre_V1_RegionsResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Cadastre_V1_RegionsResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "PromoteRegion" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Lets a node that mirrors a region's stream lead it, above all that its leader can have issued.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Cadastre_V1_PromoteRegionRequest` message.
+        ///   - serializer: A serializer for `Cadastre_V1_PromoteRegionRequest` messages.
+        ///   - deserializer: A deserializer for `Cadastre_V1_PromoteRegionResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func promoteRegion<Result>(
+            request: GRPCCore.ClientRequest<Cadastre_V1_PromoteRegionRequest>,
+            serializer: some GRPCCore.MessageSerializer<Cadastre_V1_PromoteRegionRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Cadastre_V1_PromoteRegionResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Cadastre_V1_PromoteRegionResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Clocks" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What is on record of groups' clocks, here or at the leader of the region that they are at home in.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Cadastre_V1_ClocksRequest` message.
+        ///   - serializer: A serializer for `Cadastre_V1_ClocksRequest` messages.
+        ///   - deserializer: A deserializer for `Cadastre_V1_ClocksResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func clocks<Result>(
+            request: GRPCCore.ClientRequest<Cadastre_V1_ClocksRequest>,
+            serializer: some GRPCCore.MessageSerializer<Cadastre_V1_ClocksRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Cadastre_V1_ClocksResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Cadastre_V1_ClocksResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "DepartGroups" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Between leaders: lets groups go to the region that the catalog names as their home, and tells
+        /// > what it needs to know of their clocks. Sent again, it tells the same.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Cadastre_V1_DepartGroupsRequest` message.
+        ///   - serializer: A serializer for `Cadastre_V1_DepartGroupsRequest` messages.
+        ///   - deserializer: A deserializer for `Cadastre_V1_DepartGroupsResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func departGroups<Result>(
+            request: GRPCCore.ClientRequest<Cadastre_V1_DepartGroupsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Cadastre_V1_DepartGroupsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Cadastre_V1_DepartGroupsResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Cadastre_V1_DepartGroupsResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
     }
 
@@ -675,6 +1073,10 @@ extension Cadastre_V1_Timestamps {
     /// > - FAILED_PRECONDITION, code "not_group_leader": the node does not lead the group; `leader_address`
     /// >   says where its leader is, where that is known, and `leader` who it is;
     /// > - FAILED_PRECONDITION, code "region_not_led": the node does not lead the region's stream;
+    /// >   `leader_address` and `leader` say who does, where that is known;
+    /// > - FAILED_PRECONDITION, code "region_fenced": the region was lost since the node began to lead its
+    /// >   stream: somebody else may lead it;
+    /// > - FAILED_PRECONDITION, code "capability_not_enabled": the catalog does not allow such streams yet;
     /// > - UNAVAILABLE, codes "leader_waiting", "lease_expired", "ceiling_expired": ask again soon;
     /// > - NOT_FOUND: no such group or transaction;
     /// > - ALREADY_EXISTS: the command id was used for another command;
@@ -797,7 +1199,7 @@ extension Cadastre_V1_Timestamps {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > What the node knows of the regions' streams that it leads.
+        /// > What the node knows of the regions' streams that it leads or mirrors.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Cadastre_V1_RegionsRequest` message.
@@ -820,6 +1222,109 @@ extension Cadastre_V1_Timestamps {
             try await self.client.unary(
                 request: request,
                 descriptor: Cadastre_V1_Timestamps.Method.Regions.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "PromoteRegion" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Lets a node that mirrors a region's stream lead it, above all that its leader can have issued.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Cadastre_V1_PromoteRegionRequest` message.
+        ///   - serializer: A serializer for `Cadastre_V1_PromoteRegionRequest` messages.
+        ///   - deserializer: A deserializer for `Cadastre_V1_PromoteRegionResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func promoteRegion<Result>(
+            request: GRPCCore.ClientRequest<Cadastre_V1_PromoteRegionRequest>,
+            serializer: some GRPCCore.MessageSerializer<Cadastre_V1_PromoteRegionRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Cadastre_V1_PromoteRegionResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Cadastre_V1_PromoteRegionResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Cadastre_V1_Timestamps.Method.PromoteRegion.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "Clocks" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What is on record of groups' clocks, here or at the leader of the region that they are at home in.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Cadastre_V1_ClocksRequest` message.
+        ///   - serializer: A serializer for `Cadastre_V1_ClocksRequest` messages.
+        ///   - deserializer: A deserializer for `Cadastre_V1_ClocksResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func clocks<Result>(
+            request: GRPCCore.ClientRequest<Cadastre_V1_ClocksRequest>,
+            serializer: some GRPCCore.MessageSerializer<Cadastre_V1_ClocksRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Cadastre_V1_ClocksResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Cadastre_V1_ClocksResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Cadastre_V1_Timestamps.Method.Clocks.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "DepartGroups" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Between leaders: lets groups go to the region that the catalog names as their home, and tells
+        /// > what it needs to know of their clocks. Sent again, it tells the same.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Cadastre_V1_DepartGroupsRequest` message.
+        ///   - serializer: A serializer for `Cadastre_V1_DepartGroupsRequest` messages.
+        ///   - deserializer: A deserializer for `Cadastre_V1_DepartGroupsResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func departGroups<Result>(
+            request: GRPCCore.ClientRequest<Cadastre_V1_DepartGroupsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Cadastre_V1_DepartGroupsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Cadastre_V1_DepartGroupsResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Cadastre_V1_DepartGroupsResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Cadastre_V1_Timestamps.Method.DepartGroups.descriptor,
                 serializer: serializer,
                 deserializer: deserializer,
                 options: options,
@@ -924,7 +1429,7 @@ extension Cadastre_V1_Timestamps.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > What the node knows of the regions' streams that it leads.
+    /// > What the node knows of the regions' streams that it leads or mirrors.
     ///
     /// - Parameters:
     ///   - request: A request containing a single `Cadastre_V1_RegionsRequest` message.
@@ -944,6 +1449,94 @@ extension Cadastre_V1_Timestamps.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Cadastre_V1_RegionsRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Cadastre_V1_RegionsResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "PromoteRegion" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Lets a node that mirrors a region's stream lead it, above all that its leader can have issued.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Cadastre_V1_PromoteRegionRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func promoteRegion<Result>(
+        request: GRPCCore.ClientRequest<Cadastre_V1_PromoteRegionRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Cadastre_V1_PromoteRegionResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.promoteRegion(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Cadastre_V1_PromoteRegionRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Cadastre_V1_PromoteRegionResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Clocks" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > What is on record of groups' clocks, here or at the leader of the region that they are at home in.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Cadastre_V1_ClocksRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func clocks<Result>(
+        request: GRPCCore.ClientRequest<Cadastre_V1_ClocksRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Cadastre_V1_ClocksResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.clocks(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Cadastre_V1_ClocksRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Cadastre_V1_ClocksResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "DepartGroups" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Between leaders: lets groups go to the region that the catalog names as their home, and tells
+    /// > what it needs to know of their clocks. Sent again, it tells the same.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Cadastre_V1_DepartGroupsRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func departGroups<Result>(
+        request: GRPCCore.ClientRequest<Cadastre_V1_DepartGroupsRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Cadastre_V1_DepartGroupsResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.departGroups(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Cadastre_V1_DepartGroupsRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Cadastre_V1_DepartGroupsResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -1057,7 +1650,7 @@ extension Cadastre_V1_Timestamps.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > What the node knows of the regions' streams that it leads.
+    /// > What the node knows of the regions' streams that it leads or mirrors.
     ///
     /// - Parameters:
     ///   - message: request message to send.
@@ -1080,6 +1673,106 @@ extension Cadastre_V1_Timestamps.ClientProtocol {
             metadata: metadata
         )
         return try await self.regions(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "PromoteRegion" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Lets a node that mirrors a region's stream lead it, above all that its leader can have issued.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func promoteRegion<Result>(
+        _ message: Cadastre_V1_PromoteRegionRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Cadastre_V1_PromoteRegionResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Cadastre_V1_PromoteRegionRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.promoteRegion(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Clocks" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > What is on record of groups' clocks, here or at the leader of the region that they are at home in.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func clocks<Result>(
+        _ message: Cadastre_V1_ClocksRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Cadastre_V1_ClocksResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Cadastre_V1_ClocksRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.clocks(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "DepartGroups" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Between leaders: lets groups go to the region that the catalog names as their home, and tells
+    /// > what it needs to know of their clocks. Sent again, it tells the same.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func departGroups<Result>(
+        _ message: Cadastre_V1_DepartGroupsRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Cadastre_V1_DepartGroupsResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Cadastre_V1_DepartGroupsRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.departGroups(
             request: request,
             options: options,
             onResponse: handleResponse

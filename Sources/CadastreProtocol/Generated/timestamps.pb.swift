@@ -25,6 +25,101 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
   typealias Version = _2
 }
 
+/// What part a node plays in a region's stream.
+package nonisolated enum Cadastre_V1_RegionRole: SwiftProtobuf.Enum, Swift.CaseIterable {
+  package typealias RawValue = Int
+  case unspecified // = 0
+  case leader // = 1
+  case mirror // = 2
+
+  /// It led the stream, and the region was lost since.
+  case fenced // = 3
+  case UNRECOGNIZED(Int)
+
+  package init() {
+    self = .unspecified
+  }
+
+  package init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .leader
+    case 2: self = .mirror
+    case 3: self = .fenced
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  package var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .leader: return 1
+    case .mirror: return 2
+    case .fenced: return 3
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  package static let allCases: [Cadastre_V1_RegionRole] = [
+    .unspecified,
+    .leader,
+    .mirror,
+    .fenced,
+  ]
+
+}
+
+package nonisolated enum Cadastre_V1_ClockStanding: SwiftProtobuf.Enum, Swift.CaseIterable {
+  package typealias RawValue = Int
+  case unspecified // = 0
+  case led // = 1
+  case vacant // = 2
+
+  /// The groups are on their way to another region, which does not have them yet.
+  case departed // = 3
+
+  /// No clock is on record where one was looked for.
+  case none // = 4
+  case UNRECOGNIZED(Int)
+
+  package init() {
+    self = .unspecified
+  }
+
+  package init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .led
+    case 2: self = .vacant
+    case 3: self = .departed
+    case 4: self = .none
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  package var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .led: return 1
+    case .vacant: return 2
+    case .departed: return 3
+    case .none: return 4
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  package static let allCases: [Cadastre_V1_ClockStanding] = [
+    .unspecified,
+    .led,
+    .vacant,
+    .departed,
+    .none,
+  ]
+
+}
+
 package nonisolated enum Cadastre_V1_TransactionOutcome: SwiftProtobuf.Enum, Swift.CaseIterable {
   package typealias RawValue = Int
   case unspecified // = 0
@@ -204,36 +299,290 @@ package nonisolated struct Cadastre_V1_RegionsResponse: Sendable {
   package init() {}
 }
 
-package nonisolated struct Cadastre_V1_RegionStatus: Sendable {
+package nonisolated struct Cadastre_V1_RegionStatus: @unchecked Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var region: String {
+    get {_storage._region}
+    set {_uniqueStorage()._region = newValue}
+  }
+
+  /// The last entry of the stream, and when it was.
+  package var position: UInt64 {
+    get {_storage._position}
+    set {_uniqueStorage()._position = newValue}
+  }
+
+  package var time: UInt64 {
+    get {_storage._time}
+    set {_uniqueStorage()._time = newValue}
+  }
+
+  /// How many groups have a clock here, and how many of them the node leads.
+  package var groups: UInt64 {
+    get {_storage._groups}
+    set {_uniqueStorage()._groups = newValue}
+  }
+
+  package var ledGroups: UInt64 {
+    get {_storage._ledGroups}
+    set {_uniqueStorage()._ledGroups = newValue}
+  }
+
+  package var transactions: UInt64 {
+    get {_storage._transactions}
+    set {_uniqueStorage()._transactions = newValue}
+  }
+
+  package var undecidedTransactions: UInt64 {
+    get {_storage._undecidedTransactions}
+    set {_uniqueStorage()._undecidedTransactions = newValue}
+  }
+
+  /// Renewals so far; those that came late because the one before had no answer; commands that failed.
+  package var renewals: UInt64 {
+    get {_storage._renewals}
+    set {_uniqueStorage()._renewals = newValue}
+  }
+
+  package var lateRenewals: UInt64 {
+    get {_storage._lateRenewals}
+    set {_uniqueStorage()._lateRenewals = newValue}
+  }
+
+  package var failures: UInt64 {
+    get {_storage._failures}
+    set {_uniqueStorage()._failures = newValue}
+  }
+
+  /// Why the stream takes no more writes; empty while it does.
+  package var condition: String {
+    get {_storage._condition}
+    set {_uniqueStorage()._condition = newValue}
+  }
+
+  package var role: Cadastre_V1_RegionRole {
+    get {_storage._role}
+    set {_uniqueStorage()._role = newValue}
+  }
+
+  /// The region's epoch when the node began to lead it.
+  package var epoch: UInt64 {
+    get {_storage._epoch}
+    set {_uniqueStorage()._epoch = newValue}
+  }
+
+  /// Of a mirror.
+  package var mirror: Cadastre_V1_RegionMirrorStatus {
+    get {_storage._mirror ?? Cadastre_V1_RegionMirrorStatus()}
+    set {_uniqueStorage()._mirror = newValue}
+  }
+  /// Returns true if `mirror` has been explicitly set.
+  package var hasMirror: Bool {_storage._mirror != nil}
+  /// Clears the value of `mirror`. Subsequent reads from it will return its default value.
+  package mutating func clearMirror() {_uniqueStorage()._mirror = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// A mirror's bond to the stream's leader.
+package nonisolated struct Cadastre_V1_RegionMirrorStatus: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Where the leader is; empty when none was found yet.
+  package var leaderAddress: String = String()
+
+  package var connected: Bool = false
+
+  /// What was last heard of the leader, and how many entries are lacking of that.
+  package var leaderPosition: UInt64 = 0
+
+  package var lag: UInt64 = 0
+
+  /// How long ago the mirror last knew that it had everything. Absent when it never did.
+  package var stalenessMs: UInt64 {
+    get {_stalenessMs ?? 0}
+    set {_stalenessMs = newValue}
+  }
+  /// Returns true if `stalenessMs` has been explicitly set.
+  package var hasStalenessMs: Bool {self._stalenessMs != nil}
+  /// Clears the value of `stalenessMs`. Subsequent reads from it will return its default value.
+  package mutating func clearStalenessMs() {self._stalenessMs = nil}
+
+  package var resets: UInt64 = 0
+
+  package var reconnects: UInt64 = 0
+
+  /// What went wrong last; empty after it caught up again.
+  package var lastError: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _stalenessMs: UInt64? = nil
+}
+
+package nonisolated struct Cadastre_V1_PromoteRegionRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   package var region: String = String()
 
-  /// The last entry of the stream, and when it was.
+  /// The caller's word that the leader before has stopped and never leads again: nothing else can tell
+  /// one that is cut off from one that is gone.
+  package var leaderStopped: Bool = false
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Cadastre_V1_PromoteRegionResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var region: String = String()
+
   package var position: UInt64 = 0
 
-  package var time: UInt64 = 0
+  /// The region's epoch, under which the node leads.
+  package var epoch: UInt64 = 0
 
-  /// How many groups have a clock here, and how many of them the node leads.
+  /// No timestamp below it is issued from here.
+  package var floor: UInt64 = 0
+
+  /// The groups that are led now, and how long they wait for the lease of the leader before.
   package var groups: UInt64 = 0
 
-  package var ledGroups: UInt64 = 0
+  package var waitMs: UInt64 = 0
 
-  package var transactions: UInt64 = 0
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
 
-  package var undecidedTransactions: UInt64 = 0
+  package init() {}
+}
 
-  /// Renewals so far; those that came late because the one before had no answer; commands that failed.
-  package var renewals: UInt64 = 0
+package nonisolated struct Cadastre_V1_ClocksRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
 
-  package var lateRenewals: UInt64 = 0
+  package var groups: [Cadastre_V1_GroupRange] = []
 
-  package var failures: UInt64 = 0
+  /// How often the question was passed on.
+  package var hops: UInt32 = 0
 
-  /// Why the stream takes no more writes; empty while it does.
-  package var condition: String = String()
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Cadastre_V1_ClocksResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var clocks: [Cadastre_V1_ClockInfo] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// Groups whose clocks are alike.
+package nonisolated struct Cadastre_V1_ClockInfo: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var groups: Cadastre_V1_GroupRange {
+    get {_groups ?? Cadastre_V1_GroupRange()}
+    set {_groups = newValue}
+  }
+  /// Returns true if `groups` has been explicitly set.
+  package var hasGroups: Bool {self._groups != nil}
+  /// Clears the value of `groups`. Subsequent reads from it will return its default value.
+  package mutating func clearGroups() {self._groups = nil}
+
+  /// The region whose stream has the clock; the home where none has. Empty: no home is known.
+  package var region: String = String()
+
+  package var standing: Cadastre_V1_ClockStanding = .unspecified
+
+  /// Who leads them, and where that is.
+  package var leader: String = String()
+
+  package var leaderAddress: String = String()
+
+  package var term: UInt64 = 0
+
+  package var ceiling: UInt64 = 0
+
+  /// Where they go, when they departed.
+  package var toRegion: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _groups: Cadastre_V1_GroupRange? = nil
+}
+
+package nonisolated struct Cadastre_V1_DepartGroupsRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var groups: [Cadastre_V1_GroupRange] = []
+
+  package var toRegion: String = String()
+
+  /// The region that they leave, whose stream the node leads.
+  package var fromRegion: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Cadastre_V1_DepartGroupsResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The groups that were here, with their clocks.
+  package var departed: [Cadastre_V1_DepartedGroups] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Cadastre_V1_DepartedGroups: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var groups: [Cadastre_V1_GroupRange] = []
+
+  package var term: UInt64 = 0
+
+  package var ceiling: UInt64 = 0
+
+  package var floor: UInt64 = 0
+
+  /// The lease that may still run.
+  package var leaseMs: UInt64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -323,6 +672,14 @@ package nonisolated struct Cadastre_V1_TransactionResponse: Sendable {
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "cadastre.v1"
+
+nonisolated extension Cadastre_V1_RegionRole: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0REGION_ROLE_UNSPECIFIED\0\u{1}REGION_ROLE_LEADER\0\u{1}REGION_ROLE_MIRROR\0\u{1}REGION_ROLE_FENCED\0")
+}
+
+nonisolated extension Cadastre_V1_ClockStanding: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0CLOCK_STANDING_UNSPECIFIED\0\u{1}CLOCK_STANDING_LED\0\u{1}CLOCK_STANDING_VACANT\0\u{1}CLOCK_STANDING_DEPARTED\0\u{1}CLOCK_STANDING_NONE\0")
+}
 
 nonisolated extension Cadastre_V1_TransactionOutcome: SwiftProtobuf._ProtoNameProviding {
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0TRANSACTION_OUTCOME_UNSPECIFIED\0\u{1}TRANSACTION_OUTCOME_COMMITTED\0\u{1}TRANSACTION_OUTCOME_ABORTED\0")
@@ -654,7 +1011,272 @@ nonisolated extension Cadastre_V1_RegionsResponse: SwiftProtobuf.Message, SwiftP
 
 nonisolated extension Cadastre_V1_RegionStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".RegionStatus"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}region\0\u{1}position\0\u{1}time\0\u{1}groups\0\u{3}led_groups\0\u{1}transactions\0\u{3}undecided_transactions\0\u{1}renewals\0\u{3}late_renewals\0\u{1}failures\0\u{1}condition\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}region\0\u{1}position\0\u{1}time\0\u{1}groups\0\u{3}led_groups\0\u{1}transactions\0\u{3}undecided_transactions\0\u{1}renewals\0\u{3}late_renewals\0\u{1}failures\0\u{1}condition\0\u{1}role\0\u{1}epoch\0\u{1}mirror\0")
+
+  fileprivate class _StorageClass {
+    var _region: String = String()
+    var _position: UInt64 = 0
+    var _time: UInt64 = 0
+    var _groups: UInt64 = 0
+    var _ledGroups: UInt64 = 0
+    var _transactions: UInt64 = 0
+    var _undecidedTransactions: UInt64 = 0
+    var _renewals: UInt64 = 0
+    var _lateRenewals: UInt64 = 0
+    var _failures: UInt64 = 0
+    var _condition: String = String()
+    var _role: Cadastre_V1_RegionRole = .unspecified
+    var _epoch: UInt64 = 0
+    var _mirror: Cadastre_V1_RegionMirrorStatus? = nil
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _region = source._region
+      _position = source._position
+      _time = source._time
+      _groups = source._groups
+      _ledGroups = source._ledGroups
+      _transactions = source._transactions
+      _undecidedTransactions = source._undecidedTransactions
+      _renewals = source._renewals
+      _lateRenewals = source._lateRenewals
+      _failures = source._failures
+      _condition = source._condition
+      _role = source._role
+      _epoch = source._epoch
+      _mirror = source._mirror
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._region) }()
+        case 2: try { try decoder.decodeSingularUInt64Field(value: &_storage._position) }()
+        case 3: try { try decoder.decodeSingularUInt64Field(value: &_storage._time) }()
+        case 4: try { try decoder.decodeSingularUInt64Field(value: &_storage._groups) }()
+        case 5: try { try decoder.decodeSingularUInt64Field(value: &_storage._ledGroups) }()
+        case 6: try { try decoder.decodeSingularUInt64Field(value: &_storage._transactions) }()
+        case 7: try { try decoder.decodeSingularUInt64Field(value: &_storage._undecidedTransactions) }()
+        case 8: try { try decoder.decodeSingularUInt64Field(value: &_storage._renewals) }()
+        case 9: try { try decoder.decodeSingularUInt64Field(value: &_storage._lateRenewals) }()
+        case 10: try { try decoder.decodeSingularUInt64Field(value: &_storage._failures) }()
+        case 11: try { try decoder.decodeSingularStringField(value: &_storage._condition) }()
+        case 12: try { try decoder.decodeSingularEnumField(value: &_storage._role) }()
+        case 13: try { try decoder.decodeSingularUInt64Field(value: &_storage._epoch) }()
+        case 14: try { try decoder.decodeSingularMessageField(value: &_storage._mirror) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if !_storage._region.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._region, fieldNumber: 1)
+      }
+      if _storage._position != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._position, fieldNumber: 2)
+      }
+      if _storage._time != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._time, fieldNumber: 3)
+      }
+      if _storage._groups != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._groups, fieldNumber: 4)
+      }
+      if _storage._ledGroups != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._ledGroups, fieldNumber: 5)
+      }
+      if _storage._transactions != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._transactions, fieldNumber: 6)
+      }
+      if _storage._undecidedTransactions != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._undecidedTransactions, fieldNumber: 7)
+      }
+      if _storage._renewals != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._renewals, fieldNumber: 8)
+      }
+      if _storage._lateRenewals != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._lateRenewals, fieldNumber: 9)
+      }
+      if _storage._failures != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._failures, fieldNumber: 10)
+      }
+      if !_storage._condition.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._condition, fieldNumber: 11)
+      }
+      if _storage._role != .unspecified {
+        try visitor.visitSingularEnumField(value: _storage._role, fieldNumber: 12)
+      }
+      if _storage._epoch != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._epoch, fieldNumber: 13)
+      }
+      try { if let v = _storage._mirror {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 14)
+      } }()
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Cadastre_V1_RegionStatus, rhs: Cadastre_V1_RegionStatus) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._region != rhs_storage._region {return false}
+        if _storage._position != rhs_storage._position {return false}
+        if _storage._time != rhs_storage._time {return false}
+        if _storage._groups != rhs_storage._groups {return false}
+        if _storage._ledGroups != rhs_storage._ledGroups {return false}
+        if _storage._transactions != rhs_storage._transactions {return false}
+        if _storage._undecidedTransactions != rhs_storage._undecidedTransactions {return false}
+        if _storage._renewals != rhs_storage._renewals {return false}
+        if _storage._lateRenewals != rhs_storage._lateRenewals {return false}
+        if _storage._failures != rhs_storage._failures {return false}
+        if _storage._condition != rhs_storage._condition {return false}
+        if _storage._role != rhs_storage._role {return false}
+        if _storage._epoch != rhs_storage._epoch {return false}
+        if _storage._mirror != rhs_storage._mirror {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Cadastre_V1_RegionMirrorStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".RegionMirrorStatus"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}leader_address\0\u{1}connected\0\u{3}leader_position\0\u{1}lag\0\u{3}staleness_ms\0\u{1}resets\0\u{1}reconnects\0\u{3}last_error\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.leaderAddress) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.connected) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.leaderPosition) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.lag) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self._stalenessMs) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.resets) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.reconnects) }()
+      case 8: try { try decoder.decodeSingularStringField(value: &self.lastError) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.leaderAddress.isEmpty {
+      try visitor.visitSingularStringField(value: self.leaderAddress, fieldNumber: 1)
+    }
+    if self.connected != false {
+      try visitor.visitSingularBoolField(value: self.connected, fieldNumber: 2)
+    }
+    if self.leaderPosition != 0 {
+      try visitor.visitSingularUInt64Field(value: self.leaderPosition, fieldNumber: 3)
+    }
+    if self.lag != 0 {
+      try visitor.visitSingularUInt64Field(value: self.lag, fieldNumber: 4)
+    }
+    try { if let v = self._stalenessMs {
+      try visitor.visitSingularUInt64Field(value: v, fieldNumber: 5)
+    } }()
+    if self.resets != 0 {
+      try visitor.visitSingularUInt64Field(value: self.resets, fieldNumber: 6)
+    }
+    if self.reconnects != 0 {
+      try visitor.visitSingularUInt64Field(value: self.reconnects, fieldNumber: 7)
+    }
+    if !self.lastError.isEmpty {
+      try visitor.visitSingularStringField(value: self.lastError, fieldNumber: 8)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Cadastre_V1_RegionMirrorStatus, rhs: Cadastre_V1_RegionMirrorStatus) -> Bool {
+    if lhs.leaderAddress != rhs.leaderAddress {return false}
+    if lhs.connected != rhs.connected {return false}
+    if lhs.leaderPosition != rhs.leaderPosition {return false}
+    if lhs.lag != rhs.lag {return false}
+    if lhs._stalenessMs != rhs._stalenessMs {return false}
+    if lhs.resets != rhs.resets {return false}
+    if lhs.reconnects != rhs.reconnects {return false}
+    if lhs.lastError != rhs.lastError {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Cadastre_V1_PromoteRegionRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".PromoteRegionRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}region\0\u{3}leader_stopped\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.region) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.leaderStopped) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.region.isEmpty {
+      try visitor.visitSingularStringField(value: self.region, fieldNumber: 1)
+    }
+    if self.leaderStopped != false {
+      try visitor.visitSingularBoolField(value: self.leaderStopped, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Cadastre_V1_PromoteRegionRequest, rhs: Cadastre_V1_PromoteRegionRequest) -> Bool {
+    if lhs.region != rhs.region {return false}
+    if lhs.leaderStopped != rhs.leaderStopped {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Cadastre_V1_PromoteRegionResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".PromoteRegionResponse"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}region\0\u{1}position\0\u{1}epoch\0\u{1}floor\0\u{1}groups\0\u{3}wait_ms\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -664,15 +1286,10 @@ nonisolated extension Cadastre_V1_RegionStatus: SwiftProtobuf.Message, SwiftProt
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.region) }()
       case 2: try { try decoder.decodeSingularUInt64Field(value: &self.position) }()
-      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.time) }()
-      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.groups) }()
-      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.ledGroups) }()
-      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.transactions) }()
-      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.undecidedTransactions) }()
-      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.renewals) }()
-      case 9: try { try decoder.decodeSingularUInt64Field(value: &self.lateRenewals) }()
-      case 10: try { try decoder.decodeSingularUInt64Field(value: &self.failures) }()
-      case 11: try { try decoder.decodeSingularStringField(value: &self.condition) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.epoch) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.floor) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.groups) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.waitMs) }()
       default: break
       }
     }
@@ -685,48 +1302,282 @@ nonisolated extension Cadastre_V1_RegionStatus: SwiftProtobuf.Message, SwiftProt
     if self.position != 0 {
       try visitor.visitSingularUInt64Field(value: self.position, fieldNumber: 2)
     }
-    if self.time != 0 {
-      try visitor.visitSingularUInt64Field(value: self.time, fieldNumber: 3)
+    if self.epoch != 0 {
+      try visitor.visitSingularUInt64Field(value: self.epoch, fieldNumber: 3)
+    }
+    if self.floor != 0 {
+      try visitor.visitSingularUInt64Field(value: self.floor, fieldNumber: 4)
     }
     if self.groups != 0 {
-      try visitor.visitSingularUInt64Field(value: self.groups, fieldNumber: 4)
+      try visitor.visitSingularUInt64Field(value: self.groups, fieldNumber: 5)
     }
-    if self.ledGroups != 0 {
-      try visitor.visitSingularUInt64Field(value: self.ledGroups, fieldNumber: 5)
-    }
-    if self.transactions != 0 {
-      try visitor.visitSingularUInt64Field(value: self.transactions, fieldNumber: 6)
-    }
-    if self.undecidedTransactions != 0 {
-      try visitor.visitSingularUInt64Field(value: self.undecidedTransactions, fieldNumber: 7)
-    }
-    if self.renewals != 0 {
-      try visitor.visitSingularUInt64Field(value: self.renewals, fieldNumber: 8)
-    }
-    if self.lateRenewals != 0 {
-      try visitor.visitSingularUInt64Field(value: self.lateRenewals, fieldNumber: 9)
-    }
-    if self.failures != 0 {
-      try visitor.visitSingularUInt64Field(value: self.failures, fieldNumber: 10)
-    }
-    if !self.condition.isEmpty {
-      try visitor.visitSingularStringField(value: self.condition, fieldNumber: 11)
+    if self.waitMs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.waitMs, fieldNumber: 6)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  package static func ==(lhs: Cadastre_V1_RegionStatus, rhs: Cadastre_V1_RegionStatus) -> Bool {
+  package static func ==(lhs: Cadastre_V1_PromoteRegionResponse, rhs: Cadastre_V1_PromoteRegionResponse) -> Bool {
     if lhs.region != rhs.region {return false}
     if lhs.position != rhs.position {return false}
-    if lhs.time != rhs.time {return false}
+    if lhs.epoch != rhs.epoch {return false}
+    if lhs.floor != rhs.floor {return false}
     if lhs.groups != rhs.groups {return false}
-    if lhs.ledGroups != rhs.ledGroups {return false}
-    if lhs.transactions != rhs.transactions {return false}
-    if lhs.undecidedTransactions != rhs.undecidedTransactions {return false}
-    if lhs.renewals != rhs.renewals {return false}
-    if lhs.lateRenewals != rhs.lateRenewals {return false}
-    if lhs.failures != rhs.failures {return false}
-    if lhs.condition != rhs.condition {return false}
+    if lhs.waitMs != rhs.waitMs {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Cadastre_V1_ClocksRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ClocksRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}groups\0\u{1}hops\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.groups) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.hops) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.groups.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.groups, fieldNumber: 1)
+    }
+    if self.hops != 0 {
+      try visitor.visitSingularUInt32Field(value: self.hops, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Cadastre_V1_ClocksRequest, rhs: Cadastre_V1_ClocksRequest) -> Bool {
+    if lhs.groups != rhs.groups {return false}
+    if lhs.hops != rhs.hops {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Cadastre_V1_ClocksResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ClocksResponse"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}clocks\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.clocks) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.clocks.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.clocks, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Cadastre_V1_ClocksResponse, rhs: Cadastre_V1_ClocksResponse) -> Bool {
+    if lhs.clocks != rhs.clocks {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Cadastre_V1_ClockInfo: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ClockInfo"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}groups\0\u{1}region\0\u{1}standing\0\u{1}leader\0\u{3}leader_address\0\u{1}term\0\u{1}ceiling\0\u{3}to_region\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._groups) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.region) }()
+      case 3: try { try decoder.decodeSingularEnumField(value: &self.standing) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.leader) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.leaderAddress) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.term) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.ceiling) }()
+      case 8: try { try decoder.decodeSingularStringField(value: &self.toRegion) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._groups {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if !self.region.isEmpty {
+      try visitor.visitSingularStringField(value: self.region, fieldNumber: 2)
+    }
+    if self.standing != .unspecified {
+      try visitor.visitSingularEnumField(value: self.standing, fieldNumber: 3)
+    }
+    if !self.leader.isEmpty {
+      try visitor.visitSingularStringField(value: self.leader, fieldNumber: 4)
+    }
+    if !self.leaderAddress.isEmpty {
+      try visitor.visitSingularStringField(value: self.leaderAddress, fieldNumber: 5)
+    }
+    if self.term != 0 {
+      try visitor.visitSingularUInt64Field(value: self.term, fieldNumber: 6)
+    }
+    if self.ceiling != 0 {
+      try visitor.visitSingularUInt64Field(value: self.ceiling, fieldNumber: 7)
+    }
+    if !self.toRegion.isEmpty {
+      try visitor.visitSingularStringField(value: self.toRegion, fieldNumber: 8)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Cadastre_V1_ClockInfo, rhs: Cadastre_V1_ClockInfo) -> Bool {
+    if lhs._groups != rhs._groups {return false}
+    if lhs.region != rhs.region {return false}
+    if lhs.standing != rhs.standing {return false}
+    if lhs.leader != rhs.leader {return false}
+    if lhs.leaderAddress != rhs.leaderAddress {return false}
+    if lhs.term != rhs.term {return false}
+    if lhs.ceiling != rhs.ceiling {return false}
+    if lhs.toRegion != rhs.toRegion {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Cadastre_V1_DepartGroupsRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".DepartGroupsRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}groups\0\u{3}to_region\0\u{3}from_region\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.groups) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.toRegion) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.fromRegion) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.groups.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.groups, fieldNumber: 1)
+    }
+    if !self.toRegion.isEmpty {
+      try visitor.visitSingularStringField(value: self.toRegion, fieldNumber: 2)
+    }
+    if !self.fromRegion.isEmpty {
+      try visitor.visitSingularStringField(value: self.fromRegion, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Cadastre_V1_DepartGroupsRequest, rhs: Cadastre_V1_DepartGroupsRequest) -> Bool {
+    if lhs.groups != rhs.groups {return false}
+    if lhs.toRegion != rhs.toRegion {return false}
+    if lhs.fromRegion != rhs.fromRegion {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Cadastre_V1_DepartGroupsResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".DepartGroupsResponse"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}departed\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.departed) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.departed.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.departed, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Cadastre_V1_DepartGroupsResponse, rhs: Cadastre_V1_DepartGroupsResponse) -> Bool {
+    if lhs.departed != rhs.departed {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Cadastre_V1_DepartedGroups: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".DepartedGroups"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}groups\0\u{1}term\0\u{1}ceiling\0\u{1}floor\0\u{3}lease_ms\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.groups) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.term) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.ceiling) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.floor) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.leaseMs) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.groups.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.groups, fieldNumber: 1)
+    }
+    if self.term != 0 {
+      try visitor.visitSingularUInt64Field(value: self.term, fieldNumber: 2)
+    }
+    if self.ceiling != 0 {
+      try visitor.visitSingularUInt64Field(value: self.ceiling, fieldNumber: 3)
+    }
+    if self.floor != 0 {
+      try visitor.visitSingularUInt64Field(value: self.floor, fieldNumber: 4)
+    }
+    if self.leaseMs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.leaseMs, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Cadastre_V1_DepartedGroups, rhs: Cadastre_V1_DepartedGroups) -> Bool {
+    if lhs.groups != rhs.groups {return false}
+    if lhs.term != rhs.term {return false}
+    if lhs.ceiling != rhs.ceiling {return false}
+    if lhs.floor != rhs.floor {return false}
+    if lhs.leaseMs != rhs.leaseMs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -201,13 +201,36 @@ extension NodeClient {
     questions: AsyncStream<FollowProgress>,
     _ body: @escaping @Sendable (Wire.FollowResponse) async throws -> Void
   ) async throws {
-    let start = Wire.FollowRequest.with {
-      guard let state else { return $0.start.region = region }
-      $0.start.catalogID = Data(state.catalog.bytes)
-      $0.start.afterPosition = state.position.rawValue
-      $0.start.afterHash = Data(state.hash.bytes)
-      $0.start.region = region
+    var start = Cadastre_V1_FollowStart()
+    start.region = region
+    if let state {
+      start.catalogID = Data(state.catalog.bytes)
+      start.afterPosition = state.position.rawValue
+      start.afterHash = Data(state.hash.bytes)
     }
+    try await follow(start, questions: questions, body)
+  }
+
+  /// Follows the stream of a region after the last entry of `state`; as with the catalog's.
+  package func follow(
+    after state: RegionState, of catalog: CatalogID, region: String,
+    questions: AsyncStream<FollowProgress>,
+    _ body: @escaping @Sendable (Wire.FollowResponse) async throws -> Void
+  ) async throws {
+    var start = Cadastre_V1_FollowStart()
+    start.region = region
+    start.streamRegion = state.region.name
+    start.catalogID = Data(catalog.bytes)
+    start.afterPosition = state.appliedThrough.rawValue
+    if state.appliedThrough > .zero { start.afterHash = Data(state.lastHash.bytes) }
+    try await follow(start, questions: questions, body)
+  }
+
+  private func follow(
+    _ start: Cadastre_V1_FollowStart, questions: AsyncStream<FollowProgress>,
+    _ body: @escaping @Sendable (Wire.FollowResponse) async throws -> Void
+  ) async throws {
+    let start = Wire.FollowRequest.with { $0.start = start }
     try await streaming(address) {
       try await replication.follow(options: options(nil)) { writer in
         try await writer.write(start)
@@ -222,5 +245,60 @@ extension NodeClient {
         for try await message in response.messages { try await body(message) }
       }
     }
+  }
+}
+
+extension NodeClient {
+  /// The whole state of a region's stream, proven by its digest.
+  ///
+  /// - Throws: ``NodeError``, or `EvolveError` when the records are not those of the state.
+  package func fetchRegionState(
+    of catalog: CatalogID, _ region: Region, deadline: Duration? = nil
+  ) async throws -> RegionState {
+    let request = Cadastre_V1_FetchRegionStateRequest.with {
+      $0.catalogID = Data(catalog.bytes)
+      $0.region = region.name
+    }
+    let (header, bytes) = try await calling(address) {
+      try await replication.fetchRegionState(request, options: options(deadline)) { response in
+        var header: RegionHeader?
+        var bytes: [UInt8] = []
+        for try await message in response.messages {
+          switch message.kind {
+          case .header(let message): header = try message.value(of: region)
+          case .records(let part): bytes += part
+          case .end:
+            guard let header, header.catalog == catalog else {
+              throw MalformedMessage("the state is of another catalog, or has no header")
+            }
+            return (header, bytes)
+          case nil: break
+          }
+        }
+        throw NodeError(.unavailable, "the state broke off after \(bytes.count) bytes")
+      }
+    }
+    var records: [RegionRecord] = []
+    try bytes.withUnsafeBytes { try RegionRecord.decode($0) { records.append($0) } }
+    return try RegionState(restoring: header, records: records)
+  }
+}
+
+extension Wire.StateHeader {
+  /// That of the stream of a region, which has no versions and no routes.
+  package init(_ header: RegionHeader) {
+    self.init()
+    catalogID = Data(header.catalog.bytes)
+    position = header.position.rawValue
+    hash = Data(header.hash.bytes)
+    time = header.time.rawValue
+    digest = Data(header.digest.bytes)
+  }
+
+  fileprivate func value(of region: Region) throws(MalformedMessage) -> RegionHeader {
+    RegionHeader(
+      catalog: try fixed("catalog_id", catalogID), region: region,
+      position: LogPosition(position), hash: try fixed("hash", hash),
+      time: HybridTimestamp(time), digest: try fixed("digest", digest))
   }
 }

@@ -11,9 +11,15 @@ struct InitCommand: AsyncParsableCommand {
       none, until `import` fills it. A catalog that is there and has no routes yet, as after a run \
       that was broken off, gets its first one.
 
-      Example:
+      With --member the catalog knows its first member from the start, and all that this release \
+      can write is turned on: members, regions, and streams of regions for timestamps. Nodes of an \
+      older release cannot join it then.
+
+      Examples:
         cadastre init ./catalog --group 7
         cadastre routes --log ./catalog
+        cadastre init ./catalog --member us-1 --region us-east
+        cadastre serve --log ./catalog --member us-1 --region us-east --lead-region us-east
       """)
 
   @Argument(
@@ -29,8 +35,24 @@ struct InitCommand: AsyncParsableCommand {
   @Flag(help: "Leave the catalog without routes.")
   var empty = false
 
+  @Option(
+    help: ArgumentHelp("The name of the node that will serve the catalog.", valueName: "name"),
+    transform: parseMember)
+  var member: MemberName?
+
+  @Option(
+    help: ArgumentHelp("With --member: the region that it is in.", valueName: "name"),
+    transform: parseRegion)
+  var region: Region?
+
   @OptionGroup var author: AuthorOptions
   @OptionGroup var output: OutputOptions
+
+  func validate() throws {
+    if (member == nil) != (region == nil) {
+      throw ValidationError("a member is in a region: give both --member and --region")
+    }
+  }
 
   func run() async throws {
     let writer = try openOrCreate()
@@ -41,6 +63,14 @@ struct InitCommand: AsyncParsableCommand {
         Command(
           id: .random(), actor: author.actorOrUser, reason: author.reason,
           change: .bootstrap([seed])))
+    }
+    if let member, let region {
+      // Its address is told by the node itself when it serves.
+      for change in [
+        .enable(.members), .join(member, address: "", region: region, capabilities: .known),
+      ] + Capability.all.filter({ $0 != .members }).map({ .enable($0) }) as [MembershipChange] {
+        _ = try await writer.submit(change, by: author)
+      }
     }
     let state = writer.state
     let catalog = state.catalog

@@ -13,7 +13,15 @@ struct LogCommand: AsyncParsableCommand {
         cadastre log --log ./catalog
         cadastre log --from 40 --to 50 --events --json --log ./catalog
         cadastre log --follow --log ./catalog
+        cadastre log --region tokyo --events --log ./catalog
+        cadastre log --events --log ./catalog/regions/tokyo
       """)
+
+  @Option(
+    help: ArgumentHelp(
+      "Print the stream of this region instead, which is in the folder too.", valueName: "name"),
+    transform: parseRegion)
+  var region: Region?
 
   @Option(
     help: ArgumentHelp("Begin with this entry.", valueName: "position"), transform: parsePosition)
@@ -37,7 +45,7 @@ struct LogCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let log = try EventLog.open(folder: try folder.folder(), mode: .readOnly)
+    let log = try open(try folder.folder())
     let first = try log.firstPosition()
     var next = max(from ?? first, LogPosition(1))
     let last = to ?? LogPosition(.max - 1)
@@ -54,6 +62,22 @@ struct LogCommand: AsyncParsableCommand {
       } catch {
         return  // Ctrl-C is how following ends.
       }
+    }
+  }
+
+  /// The catalog's log in the folder, or the stream of a region: in the folder beside it, or in its own.
+  private func open(_ folder: String) throws(StoreError) -> EventLog {
+    if let region {
+      return try EventLog.open(
+        folder: RegionEventLog.folder(of: region, in: folder), mode: .readOnly, region: region)
+    }
+    do throws(StoreError) {
+      return try EventLog.open(folder: folder, mode: .readOnly)
+    } catch .otherStream(_, nil, let found?) {
+      guard let region = try? Region(found) else {
+        throw .otherStream(folder: folder, expected: nil, found: found)
+      }
+      return try EventLog.open(folder: folder, mode: .readOnly, region: region)
     }
   }
 }

@@ -150,8 +150,11 @@ struct ServeCommand: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Take part as this member, of the region that --region names.",
-      discussion: "Joins by itself once cap_members_v1 is enabled, and judges other regions.",
+      "The node's name, always the same: the member that it takes part as, of the region that "
+        + "--region names, and who leads groups.",
+      discussion:
+        "Joins by itself once cap_members_v1 is enabled, and judges other regions. Groups are led by "
+        + "the name of the region, or \"node\", where there is none.",
       valueName: "name"),
     transform: parseMember)
   var member: MemberName?
@@ -218,7 +221,8 @@ struct ServeCommand: AsyncParsableCommand {
     if retention.isGiven { configuration.retention = retention.policy }
     if let trimEvery { configuration.retentionInterval = max(trimEvery, .milliseconds(100)) }
     configuration.ledRegions = clocks.leadRegion
-    configuration.leaderName = clocks.leadAs
+    configuration.mirroredRegions = clocks.mirrorRegion
+    configuration.leaderName = member
     configuration.clocks = clocks.options
     if let patience { configuration.limits.patience = patience }
     return configuration

@@ -29,7 +29,7 @@ extension NodeMetrics {
       watchers.reading(of: core.store.current.version, at: core.clock.now()), to: &text)
     commits.write(to: &text)
     calls.write(to: &text)
-    if let regions, !regions.regions.isEmpty { regions.writeMetrics(to: &text) }
+    if let regions, !regions.streams.isEmpty { regions.writeMetrics(to: &text) }
     ProcessMetrics.current().write(to: &text)
     return text.text
   }
@@ -106,11 +106,11 @@ extension NodeMetrics {
 }
 
 extension RegionNode {
-  /// Writes what the streams are like that this node leads: a sample for each of them, and none for
-  /// a group.
+  /// Writes what the streams are like that this node leads or mirrors: a sample for each of them, and
+  /// none for a group.
   fileprivate func writeMetrics(to text: inout MetricsText) {
-    let streams = regions.sorted { $0.key < $1.key }.map { region, led in
-      (name: region.name, region: region, state: led.store.current)
+    let streams = streams.sorted { $0.key < $1.key }.map { region, stream in
+      (name: region.name, region: region, state: stream.store.current)
     }
     text.begin(
       "cadastre_region_log_position", .gauge, "The position of the last entry of a region's stream."

@@ -9,25 +9,31 @@ import Replay
 import StateMachines
 import Synchronization
 
-/// What a node leads of the regions' streams: a store and a leader for each, one set of clocks, one
-/// task that renews them all.
+/// What a node leads of the regions' streams, and mirrors of them: one set of clocks, one task that
+/// renews them all, and a task for each mirror.
 package final class RegionNode: Sendable {
   /// How often what is due is looked for.
   private static let tick: Duration = .milliseconds(20)
+  /// How long it takes to try again what could not be done.
+  private static let pause: Duration = .milliseconds(200)
 
   /// A region's stream that this node writes.
   package struct Led: Sendable {
-    package let store: RegionStore
+    package let stream: RegionStream
     package let leader: RegionLeader
+    package var store: RegionStore { stream.store }
   }
 
   package let member: MemberName
   package let clocks: GroupClocks
   /// By region.
-  package let regions: [Region: Led]
-  private let clock: NodeClock
+  package let streams: [Region: RegionStream]
+  package let directory: RegionDirectory
+  let core: NodeCore
+  private let following: FollowOptions
   private let wall: SteadyWall
-  private let logger: Logger
+  private var clock: NodeClock { core.clock }
+  var logger: Logger { core.logger }
 
   /// The wall clock as all of a node's regions see it.
   private final class SteadyWall: Sendable {
@@ -47,64 +53,206 @@ package final class RegionNode: Sendable {
     var state: SteadyWallClock { steady.withLock { $0 } }
   }
 
-  /// Opens the streams of regions within the folder of a catalog's log, or makes them. Blocks.
+  /// Opens the streams of regions within the folder of the catalog's log, or makes them. Blocks.
   ///
   /// - Throws: ``NodeError`` when the options cannot work, or `StoreError`.
   package init(
-    _ names: [Region], member: MemberName, options: ClockOptions, store: RegionOptions,
-    folder: String, catalog: CatalogID, clock: NodeClock, logger: Logger
+    _ configuration: NodeConfiguration, member: MemberName, core: NodeCore
   ) throws {
+    let options = configuration.clocks
     if let problem = options.problem {
       throw NodeError(.invalidArgument, reason: "clock_options", problem)
     }
     let clocks = GroupClocks(member: member, options: options)
-    let wall = SteadyWall(clock, maximumSkew: options.maximumSkew)
-    var regions: [Region: Led] = [:]
-    for region in names where regions[region] == nil {
-      let leader = RegionLeader(clocks, of: region, at: clock.monotonic)
-      let opened = try RegionStore.open(
-        folder: folder, region: region, catalog: catalog, options: store,
-        wallMilliseconds: { wall.milliseconds }
-      ) { entries, state in
-        let now = clock.monotonic
-        for encoded in entries { leader.applied(encoded.entry, state: state, at: now) }
+    let wall = SteadyWall(core.clock, maximumSkew: options.maximumSkew)
+    var streams: [Region: RegionStream] = [:]
+    var named: [Region: NodeAddress] = [:]
+    for mirrored in configuration.mirroredRegions {
+      if let address = mirrored.leader { named[mirrored.region] = address }
+    }
+    for region in configuration.ledRegions + configuration.mirroredRegions.map(\.region)
+    where streams[region] == nil {
+      let leads = configuration.ledRegions.contains(region)
+      let stream = try RegionStream(
+        region, mirrors: !leads, folder: core.store.folder, catalog: core.store.catalog,
+        options: configuration.regionStore, clocks: clocks, clock: core.clock,
+        wallMilliseconds: { wall.milliseconds })
+      if leads, stream.isMirror {
+        stream.store.close()
+        for stream in streams.values { stream.store.close() }
+        throw NodeError(
+          .failedPrecondition, reason: "region_is_mirror",
+          "\(RegionEventLog.folder(of: region, in: core.store.folder)) mirrors the stream of region "
+            + "\(region), which another node leads",
+          remedy:
+            "start with --mirror-region \(region), and promote it on purpose when its leader is "
+            + "gone: cadastre region promote")
       }
-      regions[region] = Led(store: opened, leader: leader)
+      streams[region] = stream
     }
     self.member = member
     self.clocks = clocks
-    self.regions = regions
-    self.clock = clock
+    self.streams = streams
     self.wall = wall
-    self.logger = logger
+    self.core = core
+    following = configuration.following
+    directory = RegionDirectory(core, named: named, own: member)
   }
 
   // MARK: - Running
 
-  /// Takes up what is at home in the regions, and renews it until the task is cancelled.
+  /// Takes up what is at home in the regions that are led, and renews it; keeps the mirrors in step:
+  /// until the task is cancelled.
   package func run() async throws {
-    for (region, led) in regions {
-      do {
-        try await takeUp(led)
-      } catch {
-        logger.error(
-          "could not take up the groups of region \(region)", metadata: ["error": "\(error)"])
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for stream in streams.values {
+        group.addTask { for await _ in stream.store.changes() { stream.changes.publish() } }
+        guard stream.isMirror else { continue }
+        let mirror = RegionMirror(
+          stream: stream, core: core, directory: directory, options: following)
+        group.addTask { await mirror.run() }
       }
+      group.addTask { [self] in
+        await core.changes.untilClosed()
+        for stream in streams.values { stream.changes.close() }
+      }
+      group.addTask { [self] in try await renew() }
+      group.addTask { [self] in try await takeUp() }
+      group.addTask { [self] in try await followHomes() }
+      try await group.waitForAll()
     }
+  }
+
+  private func renew() async throws {
     while true {
       try await Task.sleep(for: Self.tick)
+      let membership = core.store.current.membership
       let (now, milliseconds) = (clock.monotonic, wall.milliseconds)
-      for led in regions.values {
-        let commands = led.leader.tick(
-          led.store.current, wallMilliseconds: milliseconds, at: now, id: CommandID.random)
-        for command in commands { submit(command, to: led) { _ in } }
+      for stream in streams.values {
+        guard let leader = stream.leader else {
+          // An entry that was on its way may have begun a lead meanwhile.
+          if case .fenced = stream.role { clocks.drop(stream.region) }
+          continue
+        }
+        if let epoch = membership.region(stream.region)?.epoch,
+          let terms = stream.store.terms, epoch > terms.epoch
+        {
+          fence(stream, epoch: epoch)
+          continue
+        }
+        let commands = leader.tick(
+          stream.store.current, wallMilliseconds: milliseconds, at: now, id: CommandID.random)
+        for command in commands {
+          submit(command, to: Led(stream: stream, leader: leader)) { _ in }
+        }
       }
     }
   }
 
-  /// Leads what nobody else leads. What this member led before it started again it led from this
-  /// folder, which has one writer: that one has ended, and nobody waits for it.
-  private func takeUp(_ led: Led) async throws {
+  /// Stops all clocks of a stream whose region was lost: another node may lead it.
+  private func fence(_ stream: RegionStream, epoch: UInt64) {
+    guard stream.fence(epoch: epoch) else { return }
+    clocks.drop(stream.region)
+    logger.error(
+      "region \(stream.region) was lost since this node leads its stream: it leads no more",
+      metadata: ["epoch": "\(epoch)", "remedy": "\(Self.fencedRemedy(stream.region))"])
+  }
+
+  private static func fencedRemedy(_ region: Region) -> String {
+    "if a mirror was promoted, remove the folder regions/\(region) here and start with "
+      + "--mirror-region \(region); if none was, cadastre region promote \(region) here"
+  }
+
+  /// Makes sure that groups may be led and transactions ended in a stream from here: that the catalog allows such streams,
+  /// and that nobody else leads this one. On record on return.
+  func prepare(_ stream: RegionStream) async throws(NodeError) {
+    try checkEnabled()
+    // A node that was away does not know yet what happened meanwhile.
+    guard core.staleness() != nil else {
+      throw NodeError(
+        .unavailable, reason: "catalog_unknown",
+        "this node does not know the newest catalog yet, and so not whether region \(stream.region) "
+          + "was lost", remedy: "wait until it has caught up with the catalog's leader")
+    }
+    let epoch = core.store.current.membership.region(stream.region)?.epoch ?? 0
+    if let terms = stream.store.terms {
+      if epoch > terms.epoch { fence(stream, epoch: epoch) }
+    } else {
+      if stream.store.current.appliedThrough == .zero {
+        try await checkUnled(stream.region)
+      } else if epoch > 0 {
+        fence(stream, epoch: epoch)
+      }
+      guard stream.leader != nil else { throw notLed(stream.region) }
+      do {
+        try await stream.store.lead(on: RegionLeadTerms(epoch: epoch, floor: .zero))
+      } catch {
+        throw NodeError(RegionFailure.storage(error))
+      }
+    }
+    guard stream.leader != nil else { throw notLed(stream.region) }
+  }
+
+  /// - Throws: ``NodeError`` unless the catalog allows streams of regions.
+  private func checkEnabled() throws(NodeError) {
+    guard core.store.current.membership.isEnabled(.regionStreams) else {
+      throw NodeError(
+        .failedPrecondition, reason: "capability_not_enabled",
+        "streams of regions are not enabled in this catalog",
+        remedy: "cadastre members enable \(Capability.regionStreams.name), once every member's "
+          + "release reads them")
+    }
+  }
+
+  /// That a stream which is to begin here is led nowhere else.
+  private func checkUnled(_ region: Region) async throws(NodeError) {
+    switch await directory.find(region) {
+    case .none: return
+    case .led(by: let leader):
+      throw NodeError(
+        .failedPrecondition, reason: "region_led_elsewhere",
+        "\(leader.name) leads the stream of region \(region) at \(leader.address)",
+        remedy: "start with --mirror-region \(region) to mirror it"
+      ) {
+        $0.leader = leader.name
+        $0.leaderAddress = "\(leader.address)"
+      }
+    case .unknown:
+      directory.forget(region)
+      throw NodeError(
+        .unavailable, reason: "region_unknown",
+        "not all members of region \(region) answer: one of them may lead its stream",
+        remedy:
+          "wait for them; or, if the stream is gone for good, begin a new one above it: cadastre "
+          + "region promote \(region) --leader-stopped")
+    }
+  }
+
+  /// Leads what nobody else leads, in each stream as soon as it may be led. What this member led before
+  /// it started again it led from this folder, which has one writer: that one has ended, and nobody
+  /// waits for it.
+  private func takeUp() async throws {
+    var left = streams.values.filter { $0.leader != nil }
+    var told: [Region: String] = [:]
+    while !left.isEmpty {
+      for stream in left {
+        do throws(NodeError) {
+          try await prepare(stream)
+          if let leader = stream.leader { try await takeUp(Led(stream: stream, leader: leader)) }
+          left.removeAll { $0 === stream }
+        } catch {
+          if stream.leader == nil { left.removeAll { $0 === stream } }
+          guard told.updateValue("\(error)", forKey: stream.region) != "\(error)" else { continue }
+          logger.warning(
+            "cannot lead the stream of region \(stream.region) yet",
+            metadata: ["error": "\(error)", "remedy": "\(error.detail?.remedy ?? "")"])
+        }
+      }
+      if !left.isEmpty { try await Task.sleep(for: Self.pause) }
+    }
+  }
+
+  private func takeUp(_ led: Led) async throws(NodeError) {
     var (own, vacant) = (GroupSet(), GroupSet())
     for entry in led.store.current.ceilings.entries {
       switch entry.clock.standing {
@@ -120,18 +268,20 @@ package final class RegionNode: Sendable {
   /// Stops all clocks and puts that on record, so that whoever is next need not wait; then closes the
   /// streams.
   package func close() async {
-    for (region, led) in regions {
+    for (region, stream) in streams {
       let all = GroupSet(GroupRun(GroupID(0), through: GroupID(.max)))
-      if let command = led.leader.retire(all, id: .random(), at: clock.monotonic) {
+      if let leader = stream.leader,
+        let command = leader.retire(all, id: .random(), at: clock.monotonic)
+      {
         do {
-          _ = try await submit(command, to: led)
+          _ = try await submit(command, to: Led(stream: stream, leader: leader))
         } catch {
           logger.warning(
             "could not hand over the groups of region \(region): their next leader waits",
             metadata: ["error": "\(error)"])
         }
       }
-      try? await NIOThreadPool.singleton.runIfActive { led.store.close() }
+      try? await NIOThreadPool.singleton.runIfActive { stream.store.close() }
     }
   }
 
@@ -147,13 +297,13 @@ package final class RegionNode: Sendable {
       if case .failure(let error) = result {
         logger.debug(
           "\(command.reason) refused",
-          metadata: ["region": "\(led.store.region)", "error": "\(error)"])
+          metadata: ["stream": "\(led.store.region)", "error": "\(error)"])
       }
       then(result)
     }
   }
 
-  private func submit(
+  func submit(
     _ command: RegionCommand, to led: Led
   ) async throws(NodeError) -> RegionReceipt {
     let result = await withCheckedContinuation { continuation in
@@ -164,6 +314,92 @@ package final class RegionNode: Sendable {
     } catch {
       throw NodeError(error)
     }
+  }
+
+  // MARK: - Promotion
+
+  /// What a promotion did.
+  package struct Promotion: Sendable {
+    package var terms: RegionLeadTerms
+    package var position: LogPosition
+    /// The groups that are led now, and how long they wait for the lease of the leader before.
+    package var groups: GroupSet
+    package var wait: Milliseconds
+  }
+
+  /// Leads from here a stream that another node led, or that was fenced here: in a new term of every
+  /// group, above all that the leader before can have issued, also in entries that never came here.
+  ///
+  /// That leader raised ceilings by a window above its wall clock at most, which is no further from
+  /// this one's than the accepted skew: what is led from here begins above both, known group or not.
+  /// A lease that is on record is waited for besides. That the leader has stopped is the caller's word:
+  /// nothing tells one that is cut off from one that is gone. Run again, it goes on where it was.
+  package func promote(
+    _ region: Region, leaderStopped: Bool
+  ) async throws(NodeError) -> Promotion {
+    guard let stream = streams[region] else {
+      throw NodeError(
+        .failedPrecondition, reason: "no_region_stream",
+        "this node has no stream of region \(region)",
+        remedy: "ask a node that was started with --mirror-region \(region)")
+    }
+    try checkEnabled()
+    guard leaderStopped else {
+      throw NodeError(
+        .failedPrecondition, reason: "leader_may_run",
+        "a leader that is only cut off goes on issuing timestamps, which this node would issue again",
+        remedy:
+          "make sure that it has stopped and is not started again from its folder, then say so "
+          + "with --leader-stopped")
+    }
+    guard core.staleness() != nil else {
+      throw NodeError(
+        .unavailable, reason: "catalog_unknown", "this node does not know the newest catalog yet",
+        remedy: "wait until it has caught up with the catalog's leader")
+    }
+    let record = core.store.current.membership.region(region)
+    let terms: RegionLeadTerms
+    let leader: RegionLeader
+    if let current = stream.leader, let known = stream.store.terms {
+      (leader, terms) = (current, known)
+    } else {
+      if stream.isMirror, let record, !record.status.isFenced {
+        throw NodeError(
+          .failedPrecondition, reason: "region_not_lost",
+          "region \(region) is \(record.status): its leader's folder could lead again",
+          remedy: "cadastre members declare-lost --region \(region) first, which fences it")
+      }
+      let ahead = (clocks.options.window + clocks.options.maximumSkew).wholeMilliseconds
+      terms = RegionLeadTerms(
+        epoch: record?.epoch ?? 0,
+        floor: HybridTimestamp(
+          milliseconds: min(wall.milliseconds + ahead, HybridTimestamp.maximumMilliseconds)))
+      do {
+        try await stream.store.lead(on: terms)
+      } catch {
+        throw NodeError(RegionFailure.storage(error))
+      }
+      leader = RegionLeader(clocks, of: region, at: clock.monotonic)
+      stream.lead(leader)
+      directory.forget(region)
+      logger.notice(
+        "promoted the mirror of the stream of region \(region)",
+        metadata: ["epoch": "\(terms.epoch)", "floor": "\(terms.floor)"])
+    }
+    let led = Led(stream: stream, leader: leader)
+    var (others, position) = (GroupSet(), stream.store.current.appliedThrough)
+    for entry in stream.store.current.ceilings.entries {
+      if case .departed = entry.clock.standing { continue }
+      others.append(entry.groups)
+    }
+    for part in clocks.led(in: region) { others = others.subtracting(part.groups) }
+    var wait = Milliseconds.zero
+    if !others.isEmpty {
+      let receipt = try await lead(others, in: led, predecessorsEnded: false)
+      position = receipt.position
+      for case .groupsLed(_, let term) in receipt.events { wait = term.wait }
+    }
+    return Promotion(terms: terms, position: position, groups: others, wait: wait)
   }
 
   // MARK: - Clocks
@@ -184,17 +420,23 @@ package final class RegionNode: Sendable {
   package func lead(
     _ groups: GroupSet, in region: Region?
   ) async throws(NodeError) -> (region: Region, receipt: RegionReceipt) {
+    try checkEnabled()
     let led = try led(region)
+    try await prepare(led.stream)
+    let membership = core.store.current.membership
+    try checkHomes(of: groups, in: led.stream.region, by: membership)
+    try await takeOver(groups, for: led, by: membership)
     return (led.store.region, try await lead(groups, in: led, predecessorsEnded: false))
   }
 
-  private func lead(
+  func lead(
     _ groups: GroupSet, in led: Led, predecessorsEnded: Bool
   ) async throws(NodeError) -> RegionReceipt {
     try await submit(
       led.leader.lead(
         groups, id: .random(), predecessorsEnded: predecessorsEnded,
-        wallMilliseconds: wall.milliseconds, after: led.store.current.lastTime,
+        floor: led.store.terms?.floor ?? .zero, wallMilliseconds: wall.milliseconds,
+        after: led.store.current.lastTime,
         at: clock.monotonic), to: led)
   }
 
@@ -213,26 +455,48 @@ package final class RegionNode: Sendable {
 
   /// The region's stream that this node leads; with nil the only one.
   package func led(_ region: Region?) throws(NodeError) -> Led {
-    if let region, let led = regions[region] { return led }
-    if region == nil, regions.count == 1, let led = regions.values.first { return led }
-    let names = regions.keys.sorted().map(\.name).joined(separator: ", ")
+    let all = streams.values.compactMap { stream in
+      stream.leader.map { Led(stream: stream, leader: $0) }
+    }
+    if let region, let led = all.first(where: { $0.stream.region == region }) { return led }
+    if let region { throw notLed(region) }
+    if all.count == 1 { return all[0] }
+    if streams.count == 1, let only = streams.keys.first { throw notLed(only) }
+    let names = all.map(\.stream.region.name).sorted().joined(separator: ", ")
     throw NodeError(
       .failedPrecondition, reason: "region_not_led",
-      region.map { "this node does not lead the stream of region \($0)" }
-        ?? "this node leads \(regions.isEmpty ? "no region's stream" : "several regions' streams")",
+      "this node leads \(all.isEmpty ? "no region's stream" : "several regions' streams")",
       remedy: names.isEmpty
         ? "ask a node that was started with --lead-region" : "name one of \(names)")
+  }
+
+  private func notLed(_ region: Region) -> NodeError {
+    if case .fenced(let epoch)? = streams[region]?.role {
+      return NodeError(
+        .failedPrecondition, reason: "region_fenced",
+        "region \(region) was lost, in epoch \(epoch), since this node began to lead its stream",
+        remedy: Self.fencedRemedy(region))
+    }
+    return NodeError(
+      .failedPrecondition, reason: "region_not_led",
+      "this node does not lead the stream of region \(region)",
+      remedy: streams[region] == nil
+        ? "ask a node that was started with --lead-region \(region)"
+        : "this node has a mirror of it: ask its leader")
   }
 
   private func refusal(_ error: GroupClockError, _ group: GroupID) -> NodeError {
     switch error {
     case .notLed:
-      for led in regions.values {
-        guard let clock = led.store.current.ceilings[group],
-          case .led(let leader, _, _, _) = clock.standing
+      for stream in streams.values {
+        // A fenced stream knows no more who leads; this node itself is not where to go.
+        if case .fenced = stream.role { continue }
+        guard let clock = stream.store.current.ceilings[group],
+          case .led(let leader, _, _, _) = clock.standing, leader != member
         else { continue }
         return NodeError(.failedPrecondition, reason: "not_group_leader", "\(error)") {
           $0.leader = leader.name
+          $0.leaderAddress = directory.address(of: leader) ?? ""
         }
       }
       return NodeError(.failedPrecondition, reason: "not_group_leader", "\(error)")
@@ -252,6 +516,7 @@ package final class RegionNode: Sendable {
     in region: Region?
   ) async throws(NodeError) -> Transaction {
     let led = try led(region)
+    try await prepare(led.stream)
     // One that is sent again is the same as it was: its expiry is on record already.
     let now = led.store.current.lastTime.following(wallMilliseconds: wall.milliseconds)
     let known = led.store.current.transactions[id]
@@ -269,7 +534,9 @@ package final class RegionNode: Sendable {
   package func decide(
     _ id: TransactionID, _ outcome: TransactionOutcome, command: CommandID, in region: Region?
   ) async throws(NodeError) -> Transaction {
-    try await transaction(id, .decide(id, outcome), command, try led(region))
+    let led = try led(region)
+    try await prepare(led.stream)
+    return try await transaction(id, .decide(id, outcome), command, led)
   }
 
   /// What is on record of a transaction.

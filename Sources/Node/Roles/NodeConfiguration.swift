@@ -25,6 +25,8 @@ package struct NodeConfiguration: Sendable {
   package var region: Region?
   /// The regions whose streams the node leads.
   package var ledRegions: [Region] = []
+  /// The regions whose streams the node mirrors, or leads once a mirror was promoted.
+  package var mirroredRegions: [MirroredRegion] = []
   /// The name under which it leads; the same from one start to the next.
   package var leaderName: MemberName?
   package var clocks = ClockOptions()
@@ -94,6 +96,18 @@ package struct NodeConfiguration: Sendable {
 
   /// The address that others know the node by, as far as it is known before it listens.
   package var knownAddress: NodeAddress { advertisedAddress ?? listen }
+}
+
+/// A region whose stream a node mirrors.
+package struct MirroredRegion: Hashable, Sendable {
+  package var region: Region
+  /// Where the stream's leader is; nil: it is found among the members of the catalog.
+  package var leader: NodeAddress?
+
+  package init(_ region: Region, leader: NodeAddress? = nil) {
+    self.region = region
+    self.leader = leader
+  }
 }
 
 /// How a learner follows.

@@ -202,7 +202,7 @@ package final class NodeService: Service {
         TimestampsService(regions), TransactionsService(regions),
         ReadsService(core), CommandsService(commands), WatchService(core),
         MembersService(core, commands: commands),
-        ReplicationService(core), AuditService(core),
+        ReplicationService(core, regions: regions), AuditService(core),
         HealthService(core, services: Self.serviceNames),
         ReflectionService(), OldReflectionService(),
       ],
@@ -231,20 +231,16 @@ package final class NodeService: Service {
     try result.get()
   }
 
-  /// Opens the streams of the regions that the node leads.
+  /// Opens the streams of the regions that the node leads or mirrors.
   private func openRegions(_ core: NodeCore) async throws -> RegionNode {
-    let (configuration, clock, logger) = (configuration, clock, logger)
-    let catalog = core.store.catalog
+    let (configuration, logger) = (configuration, logger)
     let fallback = configuration.region.flatMap { try? MemberName($0.name) }
     let member = try configuration.leaderName ?? fallback ?? MemberName("node")
     let regions = try await NIOThreadPool.singleton.runIfActive {
-      try RegionNode(
-        configuration.ledRegions, member: member, options: configuration.clocks,
-        store: configuration.regionStore, folder: configuration.folder, catalog: catalog,
-        clock: clock, logger: logger)
+      try RegionNode(configuration, member: member, core: core)
     }
-    for (region, led) in regions.regions {
-      if let condition = led.store.condition {
+    for (region, stream) in regions.streams {
+      if let condition = stream.store.condition {
         logger.error(
           "the stream of region \(region) is not whole: it takes no entries",
           metadata: ["error": "\(condition)"])

@@ -14,8 +14,13 @@ import Synchronization
 /// pool and leaves the event loops to the calls.
 package struct ReplicationService: Cadastre_V1_Replication.SimpleServiceProtocol {
   private let core: NodeCore
+  private let regions: RegionNode?
 
-  package init(_ core: NodeCore) { self.core = core }
+  /// A service of the catalog's stream, and of those of the regions that a node has.
+  package init(_ core: NodeCore, regions: RegionNode? = nil) {
+    self.core = core
+    self.regions = regions
+  }
 
   package func fetchCheckpoint(
     request: Wire.FetchCheckpointRequest, response: RPCWriter<Wire.FetchCheckpointResponse>,
@@ -162,21 +167,87 @@ package struct ReplicationService: Cadastre_V1_Replication.SimpleServiceProtocol
               return try await group.waitForAll()
             }
             try check(start.catalogID, against: core.store.current)
+            let source = try source(start)
             core.logger.info(
               "a learner follows",
               metadata: [
                 "region": "\(start.region)", "position": "\(start.afterPosition)",
-                "peer": "\(context.remotePeer)",
+                "stream": "\(start.streamRegion)", "peer": "\(context.remotePeer)",
               ])
+            if let changes = source.changes {
+              // What the stream of a region has to tell is told to this subscription too.
+              group.addTask {
+                await changes.withSubscription { other in
+                  while true {
+                    switch await other.wait() {
+                    case .changed, .due: subscription.poke()
+                    case .closed, .cancelled: return
+                    }
+                  }
+                }
+              }
+            }
             let follower = Follower(
-              core: core, subscription: subscription, writer: response, questions: questions)
+              source: source, subscription: subscription, writer: response, questions: questions)
             try await follower.run(after: start)
-            if questions.isEnded { try await group.waitForAll() }
+            if questions.isEnded { try await group.next() }
           }
         } onCancelRPC: {
           subscription.cancel()
         }
       }
+    }
+  }
+
+  /// The stream that a learner asks for.
+  private func source(_ start: Cadastre_V1_FollowStart) throws -> FollowSource {
+    let (core, count) = (core, core.limits.messageByteCount)
+    guard let region = try optionalRegion(start.streamRegion) else {
+      return FollowSource(view: { core.leaderView }) { start, view throws(StoreError) in
+        try core.store.beginFollowing(start, view: view, messageByteCount: count)
+      }
+    }
+    let stream = try stream(of: region)
+    return FollowSource(
+      changes: stream.changes, view: { stream.view(at: core.clock.now()) }
+    ) { start, view throws(StoreError) in
+      try stream.store.beginFollowing(start, view: view, messageByteCount: count)
+    }
+  }
+
+  private func stream(of region: Region) throws(NodeError) -> RegionStream {
+    guard let stream = regions?.streams[region] else {
+      throw NodeError(
+        .notFound, reason: "no_region_stream", "this node has no stream of region \(region)",
+        remedy: "ask a node that was started with --lead-region or --mirror-region \(region)")
+    }
+    return stream
+  }
+
+  package func fetchRegionState(
+    request: Cadastre_V1_FetchRegionStateRequest,
+    response: RPCWriter<Cadastre_V1_FetchRegionStateResponse>, context: ServerContext
+  ) async throws {
+    try await withTaskExecutorPreference(globalConcurrentExecutor) {
+      try check(request.catalogID, against: core.store.current)
+      guard let region = try optionalRegion(request.region) else {
+        throw MalformedMessage("region: name one")
+      }
+      let state = try stream(of: region).store.current
+      core.logger.info(
+        "sending the state of a region's stream",
+        metadata: [
+          "stream": "\(region)", "position": "\(state.appliedThrough)",
+          "peer": "\(context.remotePeer)",
+        ])
+      try await response.write(.with { $0.header = Wire.StateHeader(state.header) })
+      for chunk in RegionEventLog.chunks(of: state) {
+        for part in Self.parts(chunk, of: core.limits.messageByteCount) {
+          try await response.write(.with { $0.records = part })
+        }
+        if core.changes.isClosed { throw Self.shuttingDown }
+      }
+      try await response.write(.with { $0.end.recordCount = UInt64(state.recordCount) })
     }
   }
 
@@ -214,21 +285,30 @@ package struct ReplicationService: Cadastre_V1_Replication.SimpleServiceProtocol
     remedy: "follow another node, or this one once it is back")
 }
 
+/// What a learner follows: the catalog's stream, or that of a region.
+private struct FollowSource: Sendable {
+  /// Woken when the stream moved on, where that is not with the catalog.
+  var changes: WakeHub?
+  var view: @Sendable () -> LeaderView
+  var begin:
+    @Sendable (FollowStart, LeaderView) throws(StoreError) -> (
+      session: LeaderSession, first: FollowMessage
+    )
+}
+
 /// One learner's stream of entries.
 private struct Follower: Sendable {
-  let core: NodeCore
+  let source: FollowSource
   let subscription: WakeHub.Subscription
   let writer: RPCWriter<Wire.FollowResponse>
   let questions: Questions
 
   /// Sends entries and answers until the learner goes or must be reset.
   func run(after start: Cadastre_V1_FollowStart) async throws {
-    var (session, first) = try core.store.beginFollowing(
-      try FollowStart(start), view: core.leaderView,
-      messageByteCount: core.limits.messageByteCount)
+    var (session, first) = try source.begin(try FollowStart(start), source.view())
     try await writer.write(Wire.FollowResponse(first))
     while !questions.isEnded, !session.isOver {
-      let messages = try session.next(core.leaderView, probe: questions.last)
+      let messages = try session.next(source.view(), probe: questions.last)
       for message in messages { try await writer.write(Wire.FollowResponse(message)) }
       guard messages.isEmpty else { continue }
       switch await subscription.wait() {

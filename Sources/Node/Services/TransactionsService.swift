@@ -18,12 +18,16 @@ package struct TransactionsService: Cadastre_V1_Transactions.ServiceProtocol {
   ) async throws -> ServerResponse<Cadastre_V1_TransactionResponse> {
     let message = request.message
     guard message.timeoutMs > 0 else { throw MalformedMessage("timeout_ms: give one above 0") }
-    let transaction = try await node.begin(
+    let (id, command): (TransactionID, CommandID) = (
       try fixed("transaction_id", message.transactionID),
-      participants: try groupSet(message.participants),
-      timeout: Duration(boundedMilliseconds: message.timeoutMs),
-      command: try fixed("command_id", message.commandID),
-      in: try optionalRegion(message.region))
+      try fixed("command_id", message.commandID)
+    )
+    let participants = try groupSet(message.participants)
+    let transaction = try await located(message.region) { (region) throws(NodeError) in
+      try await node.begin(
+        id, participants: participants,
+        timeout: Duration(boundedMilliseconds: message.timeoutMs), command: command, in: region)
+    }
     return ServerResponse(message: Cadastre_V1_TransactionResponse(transaction))
   }
 
@@ -38,19 +42,35 @@ package struct TransactionsService: Cadastre_V1_Transactions.ServiceProtocol {
     case .unspecified, .UNRECOGNIZED:
       throw MalformedMessage("outcome: say whether it committed or was aborted")
     }
-    let transaction = try await node.decide(
-      try fixed("transaction_id", message.transactionID), outcome,
-      command: try fixed("command_id", message.commandID),
-      in: try optionalRegion(message.region))
+    let (id, command): (TransactionID, CommandID) = (
+      try fixed("transaction_id", message.transactionID),
+      try fixed("command_id", message.commandID)
+    )
+    let transaction = try await located(message.region) { (region) throws(NodeError) in
+      try await node.decide(id, outcome, command: command, in: region)
+    }
     return ServerResponse(message: Cadastre_V1_TransactionResponse(transaction))
   }
 
   package func get(
     request: ServerRequest<Cadastre_V1_GetTransactionRequest>, context: ServerContext
   ) async throws -> ServerResponse<Cadastre_V1_TransactionResponse> {
-    let transaction = try node.transaction(
-      try fixed("transaction_id", request.message.transactionID),
-      in: try optionalRegion(request.message.region))
+    let id: TransactionID = try fixed("transaction_id", request.message.transactionID)
+    let transaction = try await located(request.message.region) { (region) throws(NodeError) in
+      try node.transaction(id, in: region)
+    }
     return ServerResponse(message: Cadastre_V1_TransactionResponse(transaction))
+  }
+
+  /// Tells who is refused here where the region's leader is.
+  private func located(
+    _ name: String, _ body: (Region?) async throws(NodeError) -> Transaction
+  ) async throws -> Transaction {
+    let region = try optionalRegion(name)
+    do throws(NodeError) {
+      return try await body(region)
+    } catch {
+      throw await node.located(error, region)
+    }
   }
 }

@@ -52,9 +52,9 @@ enum ServeSettings {
     .list(
       "lead-region", parseRegions, example: ["eu-central"],
       "Lead the streams of these regions: clocks of their groups, and transactions."),
-    .value(
-      "lead-as", parseMemberName, default: "the region, or node", example: "node1",
-      "The name to lead under, always the same."),
+    .list(
+      "mirror-region", parseMirroredRegions, example: ["ap-tokyo", "us-east@node2.example:4711"],
+      "Keep mirrors of these regions' streams, or lead them once they were promoted here."),
     .value(
       "clock-window", parseDuration, default: "3s", example: "3s",
       "How far ahead ceilings are raised."),
@@ -65,7 +65,7 @@ enum ServeSettings {
       "How far ahead of time's pace the wall clock may jump."),
     .value(
       "member", parseMember, default: nil, example: "node1",
-      "Take part as this member, of the node's region."),
+      "The node's name: the member of its region that it takes part as, and who leads groups."),
     .value(
       "membership-timeout", parseDuration, default: "10s", example: "10s",
       "A region is silent when no member of it answers for so long."),

@@ -1,4 +1,5 @@
 import CadastreClient
+import CadastreProtocol
 import Catalog
 import Foundation
 import GRPCCore
@@ -200,5 +201,37 @@ struct ChangeMaker {
     default:
       return .move([route.id], to: GroupID(.random(in: 1...3, using: &generator)))
     }
+  }
+}
+
+/// What it takes until streams of regions are enabled in a catalog without members.
+func enablingRegionStreams(member: MemberName, region: Region) -> [MembershipChange] {
+  [
+    .enable(.members), .join(member, address: "", region: region, capabilities: .known),
+    .enable(.regionStreams),
+  ]
+}
+
+/// Enables streams of regions in a catalog that nobody serves.
+func enableRegionStreams(
+  in folder: String, member: String = "node", region: String = "tokyo"
+) async throws {
+  let writer = try FolderWriter(folder: folder)
+  defer { writer.close() }
+  let changes = enablingRegionStreams(
+    member: try MemberName(member), region: try Region(region))
+  for change in changes {
+    _ = try await writer.submit(
+      Command(id: .fresh(), actor: "test", reason: "a test", change: .membership(change)))
+  }
+}
+
+/// Leaders of a test's own have no streams of regions.
+extension Cadastre_V1_Replication.SimpleServiceProtocol {
+  func fetchRegionState(
+    request: Cadastre_V1_FetchRegionStateRequest,
+    response: RPCWriter<Cadastre_V1_FetchRegionStateResponse>, context: ServerContext
+  ) async throws {
+    throw RPCError(code: .unimplemented, message: "no streams of regions here")
   }
 }

@@ -29,6 +29,7 @@ struct PlanFile {
       [
         "stream": .string(stream.name), "known_through": JSON(stream.position?.rawValue),
         "lost_from": JSON(stream.position?.next.rawValue ?? 1),
+        "heard_of_through": JSON(stream.heard?.rawValue),
         "known_until_ms": JSON(stream.time?.milliseconds),
         "known_until_counter": JSON(stream.time.map { UInt64($0.counter) }),
       ]

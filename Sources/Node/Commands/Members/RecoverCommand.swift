@@ -59,8 +59,9 @@ struct RecoverPlanCommand: AsyncParsableCommand {
     let spans = lower == nil && upper == nil ? nil : [KeySpan(unchecked: span, upper)]
     let plan: RecoveryPlan
     do {
-      plan = try state.recoveryPlan(for: region, within: spans)
-    } catch {
+      let stream = try await catalog.extent(of: region, by: state)
+      plan = try state.recoveryPlan(for: region, within: spans, stream: stream)
+    } catch let error as MembershipRefusal {
       throw Problem(NodeError(.membership(error), current: state.version))
     }
     let file = PlanFile(plan)
@@ -97,7 +98,11 @@ struct RecoverPlanCommand: AsyncParsableCommand {
     for stream in plan.streams {
       text += "may be lost of the stream \"\(stream.name)\": what came after "
       if let position = stream.position, let time = stream.time {
-        text += "entry \(position) of \(time.text) UTC\n"
+        text += "entry \(position) of \(time.text) UTC"
+        if let heard = stream.heard, heard > position {
+          text += ", entries \(position.next) to \(heard) and later ones"
+        }
+        text += "\n"
       } else {
         text += "its beginning: nothing of it is known here\n"
       }

@@ -12,9 +12,11 @@ struct ClockCommandOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "The name to lead under, always the same. Default: the node's region, or \"node\".",
-      valueName: "name"), transform: parseMemberName)
-  var leadAs: MemberName?
+      "Keep mirrors of these regions' streams, or lead them once they were promoted here.",
+      discussion:
+        "As tokyo or tokyo@host:port; without an address the leader is found among the members.",
+      valueName: "name,..."), transform: parseMirroredRegions)
+  var mirrorRegion: [MirroredRegion] = []
 
   @Option(
     help: ArgumentHelp(
@@ -42,12 +44,13 @@ struct ClockCommandOptions: ParsableArguments {
   }
 }
 
-/// Reads the name of a member.
+/// Reads regions with the addresses of their leaders, where those are given.
 @Sendable
-func parseMemberName(_ text: String) throws -> MemberName {
-  do {
-    return try MemberName(text)
-  } catch {
-    throw ValidationError(error.description)
+func parseMirroredRegions(_ text: String) throws -> [MirroredRegion] {
+  try text.split(separator: ",", omittingEmptySubsequences: false).map { part in
+    let parts = part.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)
+    return MirroredRegion(
+      try parseRegion("\(parts[0])"),
+      leader: parts.count > 1 ? try parseAddress("\(parts[1])") : nil)
   }
 }

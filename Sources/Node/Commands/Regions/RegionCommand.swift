@@ -7,16 +7,17 @@ import SwiftProtobuf
 struct RegionsCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "region",
-    abstract: "See and change what a node leads of the regions' streams.",
+    abstract: "See and change who leads the regions' streams, and the clocks of groups.",
     subcommands: [
-      RegionStatusCommand.self, RegionLeadCommand.self, RegionRetireCommand.self,
+      RegionStatusCommand.self, RegionClocksCommand.self, RegionLeadCommand.self,
+      RegionRetireCommand.self, RegionMoveGroupCommand.self, RegionPromoteCommand.self,
     ])
 }
 
 struct RegionStatusCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "status",
-    abstract: "Say what a node leads, and how its renewals go.",
+    abstract: "Say what a node leads and mirrors, how its renewals go and how far mirrors are.",
     discussion: """
       Examples:
         cadastre region status --server 127.0.0.1:4711
@@ -51,21 +52,12 @@ struct RegionLeadCommand: AsyncParsableCommand {
         cadastre region lead 7,9 --region tokyo --server 127.0.0.1:4711
       """)
 
-  @Argument(
-    help: ArgumentHelp("The groups, as 7 or 1-9,12.", valueName: "groups"),
-    transform: parseGroupSet)
-  var groups: GroupSet
-
-  @Option(
-    help: ArgumentHelp("The region, where the node leads several.", valueName: "name"),
-    transform: parseRegion)
-  var region: Region?
-
+  @OptionGroup var led: LedGroupsOptions
   @OptionGroup var server: ServerOptions
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let (groups, region) = (groups, region)
+    let (groups, region) = (led.groups, led.region)
     let answer = try await NodeClient.with(try server.address()) {
       try await $0.lead(groups, in: region)
     }
@@ -89,21 +81,12 @@ struct RegionRetireCommand: AsyncParsableCommand {
         cadastre region retire 7-9 --server 127.0.0.1:4711
       """)
 
-  @Argument(
-    help: ArgumentHelp("The groups, as 7 or 1-9,12.", valueName: "groups"),
-    transform: parseGroupSet)
-  var groups: GroupSet
-
-  @Option(
-    help: ArgumentHelp("The region, where the node leads several.", valueName: "name"),
-    transform: parseRegion)
-  var region: Region?
-
+  @OptionGroup var led: LedGroupsOptions
   @OptionGroup var server: ServerOptions
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let (groups, region) = (groups, region)
+    let (groups, region) = (led.groups, led.region)
     let answer = try await NodeClient.with(try server.address()) {
       try await $0.retire(groups, in: region)
     }
@@ -114,6 +97,19 @@ struct RegionRetireCommand: AsyncParsableCommand {
       ],
       else: "leads groups \(groups) of region \(answer.region) no more\n")
   }
+}
+
+/// Groups of a region whose stream a node leads.
+struct LedGroupsOptions: ParsableArguments {
+  @Argument(
+    help: ArgumentHelp("The groups, as 7 or 1-9,12.", valueName: "groups"),
+    transform: parseGroupSet)
+  var groups: GroupSet
+
+  @Option(
+    help: ArgumentHelp("The region, where the node leads several.", valueName: "name"),
+    transform: parseRegion)
+  var region: Region?
 }
 
 /// Reads groups.
@@ -130,34 +126,68 @@ extension Cadastre_V1_RegionsResponse {
     [
       "member": .string(member), "wall_clock_held_back_ms": .number(wallClockHeldBackMs),
       "wall_clock_furthest_ms": .number(wallClockFurthestMs),
-      "maximum_skew_ms": .number(maximumSkewMs),
-      "regions": .array(
-        regions.map { region in
-          [
-            "region": .string(region.region), "position": .number(region.position),
-            "time": .string(HybridTimestamp(region.time).description),
-            "groups": .number(region.groups), "led_groups": .number(region.ledGroups),
-            "transactions": .number(region.transactions),
-            "undecided_transactions": .number(region.undecidedTransactions),
-            "renewals": .number(region.renewals),
-            "late_renewals": .number(region.lateRenewals), "failures": .number(region.failures),
-            "condition": JSON(region.condition.isEmpty ? nil : region.condition),
-          ]
-        }),
+      "maximum_skew_ms": .number(maximumSkewMs), "regions": .array(regions.map(\.json)),
     ]
   }
 
   fileprivate func text(style: TerminalStyle) -> String {
     var table = TextTable(
-      .left("region"), .right("position"), .right("groups"), .right("led"), .right("renewals"),
-      .right("late"), .right("failed"), .right("transactions"), .right("undecided"))
+      .left("region"), .left("role"), .right("position"), .right("groups"), .right("led"),
+      .right("renewals"), .right("late"), .right("failed"), .right("transactions"),
+      .right("undecided"))
     for region in regions {
       table.add(
-        region.region, grouped(region.position), grouped(region.groups),
+        region.region, region.role.name, grouped(region.position), grouped(region.groups),
         grouped(region.ledGroups), grouped(region.renewals), grouped(region.lateRenewals),
         grouped(region.failures), grouped(region.transactions),
         grouped(region.undecidedTransactions))
     }
-    return table.text(style: style)
+    var text = table.text(style: style)
+    for region in regions where region.hasMirror {
+      let mirror = region.mirror
+      let leader = mirror.leaderAddress.isEmpty ? "no leader yet" : mirror.leaderAddress
+      text +=
+        "the mirror of region \(region.region) \(mirror.connected ? "follows" : "has lost") \(leader), "
+        + "\(grouped(mirror.lag)) entries behind what it heard of"
+        + (mirror.hasStalenessMs ? ", whole \(grouped(mirror.stalenessMs)) ms ago" : "") + "\n"
+    }
+    return text
+  }
+}
+
+extension Cadastre_V1_RegionRole {
+  fileprivate var name: String {
+    switch self {
+    case .leader: "leader"
+    case .mirror: "mirror"
+    case .fenced: "fenced"
+    case .unspecified, .UNRECOGNIZED: "unknown"
+    }
+  }
+}
+
+extension Cadastre_V1_RegionStatus {
+  fileprivate var json: JSON {
+    var fields: JSON = [
+      "region": .string(region), "role": .string(role.name), "epoch": .number(epoch),
+      "position": .number(position), "time": .string(HybridTimestamp(time).description),
+      "groups": .number(groups), "led_groups": .number(ledGroups),
+      "transactions": .number(transactions),
+      "undecided_transactions": .number(undecidedTransactions), "renewals": .number(renewals),
+      "late_renewals": .number(lateRenewals), "failures": .number(failures),
+      "condition": JSON(condition.isEmpty ? nil : condition),
+    ]
+    guard hasMirror else { return fields }
+    fields = fields.adding([
+      "mirror": [
+        "leader_address": JSON(mirror.leaderAddress.isEmpty ? nil : mirror.leaderAddress),
+        "connected": .bool(mirror.connected), "leader_position": .number(mirror.leaderPosition),
+        "lag": .number(mirror.lag),
+        "staleness_ms": JSON(mirror.hasStalenessMs ? mirror.stalenessMs : nil),
+        "resets": .number(mirror.resets), "reconnects": .number(mirror.reconnects),
+        "last_error": JSON(mirror.lastError.isEmpty ? nil : mirror.lastError),
+      ]
+    ])
+    return fields
   }
 }

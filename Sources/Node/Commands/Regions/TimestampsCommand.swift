@@ -15,6 +15,8 @@ struct TimestampsNextCommand: AsyncParsableCommand {
     commandName: "next",
     abstract: "Take the next timestamps of a group: after all that were ever issued for it.",
     discussion: """
+      A node that does not lead the group names the one that does, and that one is asked.
+
       Examples:
         cadastre timestamps next --group 7 --server 127.0.0.1:4711
         cadastre timestamps next --group 7 --count 10 --json --server 127.0.0.1:4711
@@ -37,7 +39,7 @@ struct TimestampsNextCommand: AsyncParsableCommand {
 
   func run() async throws {
     let (count, group) = (count, group)
-    let batch = try await NodeClient.with(try server.address()) {
+    let batch = try await NodeClient.atLeader(from: try server.address()) {
       try await $0.nextTimestamps(count, of: group)
     }
     output.write(
