@@ -29,13 +29,14 @@ import time
 import latency
 import paths
 import service
+import timestamps
 from tools import (
     ask, median, milliseconds, pick, ratios, run, table, thousands, wait_for)
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RUNS = 3
 PARTS = ["index", "paths", "large", "log", "ack", "readers", "history", "long", "mirror", "service",
-         "start", "watchers"]
+         "start", "watchers", "timestamps"]
 
 
 def lookups(bench, work, results, quick):
@@ -378,6 +379,11 @@ def main():
                      RUNS)
         if arguments.only in (None, "watchers"):
             watchers(arguments.cadastre, work, results, arguments.quick)
+        if arguments.only in (None, "timestamps"):
+            folder_of_part = work / "timestamps"
+            folder_of_part.mkdir()
+            timestamps.timestamps(arguments.cadastre, log_bench, folder_of_part, results,
+                                  arguments.quick, RUNS)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     folder.mkdir(exist_ok=True)

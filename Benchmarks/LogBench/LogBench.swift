@@ -9,7 +9,7 @@ struct LogBench {
   static let usage = """
     usage: log-bench [append] [submit] [replay] [history] [regions] [recovery] [ack] [readers]
                      [--folder FOLDER] [--routes N]
-                     [--entries N] [--keep FILE]
+                     [--entries N] [--keep FILE] [--quick]
 
       append   durable appends of single splits, 1, 100 and 1,000 in a commit
       submit   commands from 1 to 1,024 clients at once
@@ -28,6 +28,7 @@ struct LogBench {
       --routes N       routes of the replay's bootstrap, 1,000,000
       --entries N      splits of the replay, 500,000; versions of the history, 100,000
       --readers N      2
+      --quick          a tenth of the groups and of the time, for the regions
       --keep FILE      writes the appended entries there, for Benchmarks/c/lmdb_append.c
     """
 
@@ -35,6 +36,7 @@ struct LogBench {
   var routeCount = 1_000_000
   var entryCount: Int?
   var keepPath: String?
+  var isQuick = false
   var modes: [String] = []
   var readerCount = 2
 
@@ -57,6 +59,7 @@ struct LogBench {
         modes.append(argument)
       case "--folder": folder = arguments.popFirst() ?? folder
       case "--readers": readerCount = arguments.popFirst().flatMap { Int($0) } ?? readerCount
+      case "--quick": isQuick = true
       case "--keep": keepPath = arguments.popFirst()
       case "--routes": routeCount = arguments.popFirst().flatMap { Int($0) } ?? routeCount
       case "--entries": entryCount = arguments.popFirst().flatMap { Int($0) }
@@ -89,10 +92,11 @@ struct LogBench {
   }
 
   private func regionBench() throws {
-    for commands in [1, 100_000] as [UInt64] {
+    let groups: UInt64 = isQuick ? 10_000 : 100_000
+    for commands in [1, groups] {
       let bench = try RegionBench(folder: "\(folder)/region-\(commands)")
-      try bench.run(groups: 100_000, commands: commands, seconds: 20)
-      try bench.timestamps()
+      try bench.run(groups: groups, commands: commands, seconds: isQuick ? 2 : 20)
+      try bench.timestamps(isQuick: isQuick)
     }
   }
 
