@@ -32,7 +32,9 @@ struct Cadastre: AsyncParsableCommand {
     groupedSubcommands: [
       CommandGroup(name: "Make a catalog:", subcommands: [InitCommand.self, ImportCommand.self]),
 
-      CommandGroup(name: "Serve it:", subcommands: [ServeCommand.self, ConfigCommand.self]),
+      CommandGroup(
+        name: "Serve it:",
+        subcommands: [ServeCommand.self, ConfigCommand.self, TokenCommand.self]),
       CommandGroup(
         name: "Ask it:",
         subcommands: [

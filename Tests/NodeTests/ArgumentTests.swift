@@ -16,9 +16,11 @@ import Testing
     #expect(try CatalogOptions.parse(["--log", "x"]).place(environment: here) == .folder("x"))
     #expect(
       try CatalogOptions.parse(["--server", "host:7"]).place(environment: here)
-        == .server(NodeAddress(host: "host", port: 7)))
+        == .server(NodeAddress(host: "host", port: 7), ConnectionOptions()))
     let none = try CatalogOptions.parse([])
-    #expect(try none.place(environment: here) == .server(NodeAddress(host: "there", port: 1)))
+    #expect(
+      try none.place(environment: here)
+        == .server(NodeAddress(host: "there", port: 1), ConnectionOptions()))
     #expect(
       try none.place(environment: [CatalogOptions.logVariable: "/a/folder"])
         == .folder("/a/folder"))

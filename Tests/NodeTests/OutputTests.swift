@@ -62,7 +62,8 @@ import Testing
       ReadStamp(version: CatalogVersion(7), servedAtMilliseconds: 1, staleness: staleness)
         .text(at: place)
     }
-    let server = CatalogOptions.Place.server(NodeAddress(host: "h", port: 1))
+    let server = CatalogOptions.Place.server(
+      NodeAddress(host: "h", port: 1), ConnectionOptions())
     #expect(text(.zero, server) == "at version 7")
     #expect(text(.milliseconds(440), server) == "at version 7, 440 ms stale at most")
     #expect(text(nil, server) == "at version 7, staleness unknown")

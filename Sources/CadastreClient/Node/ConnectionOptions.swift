@@ -15,5 +15,8 @@ package struct ConnectionOptions: Hashable, Sendable {
   package var clientWindowByteCount = 8 << 20
   package var serverWindowByteCount = 1 << 20
 
+  /// Whom this node trusts where it calls others, and how it says who it is.
+  package var security = ClientSecurity()
+
   package init() {}
 }

@@ -39,17 +39,19 @@ package struct CommandReceipt: Hashable, Sendable {
 
 extension NodeClient {
   /// Has `command` carried out. When the answer is lost, send the same command again: it is carried
-  /// out once. A node that passes on what it was sent says by `hops` how often that has happened.
+  /// out once. A node that passes on what it was sent says by `hops` how often that has happened, and
+  /// in whose name; the name counts where the node itself is known as a learner.
   ///
   /// - Throws: ``NodeError``; its reason is `too_large` when the command does not fit into a message.
   @discardableResult
   package func submit(
-    _ command: Command, deadline: Duration? = nil, hops: Int = 0
+    _ command: Command, deadline: Duration? = nil, hops: Int = 0, onBehalfOf name: String? = nil
   ) async throws(NodeError) -> CommandReceipt {
     let header = Wire.CommandHeader(command)
     let options = options(deadline)
-    let metadata: Metadata = hops > 0 ? [CommandForwarding.header: "\(hops)"] : [:]
-    return try await calling(address) {
+    var metadata: Metadata = hops > 0 ? [CommandForwarding.header: "\(hops)"] : [:]
+    if let name { metadata.addString(name, forKey: CommandForwarding.onBehalfHeader) }
+    return try await calling(address) { [metadata] in
       let response: Wire.CommandResponse
       switch command.change {
       case .bootstrap(let seeds):

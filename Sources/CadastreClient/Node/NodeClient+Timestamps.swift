@@ -103,16 +103,17 @@ extension NodeClient {
   /// Calls the node at an address, and where it does not lead what is asked about, the one that it
   /// names as the leader: once.
   package static func atLeader<Result: Sendable>(
-    from address: NodeAddress, _ body: @Sendable (NodeClient) async throws -> Result
+    from address: NodeAddress, connection: ConnectionOptions = ConnectionOptions(),
+    _ body: @Sendable (NodeClient) async throws -> Result
   ) async throws -> Result {
     do {
-      return try await with(address, body)
+      return try await with(address, connection: connection, body)
     } catch let error as NodeError {
       guard ["not_group_leader", "region_not_led", "region_fenced"].contains(error.reason),
         let text = error.detail?.leaderAddress, let leader = try? NodeAddress(text),
         leader != address
       else { throw error }
-      return try await with(leader, body)
+      return try await with(leader, connection: connection, body)
     }
   }
 

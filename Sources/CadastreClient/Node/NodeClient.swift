@@ -8,7 +8,7 @@ import GRPCNIOTransportHTTP2Posix
 /// Each call may have a deadline, which travels with it; without one it waits for as long as the
 /// node takes. A call fails at once when the node cannot be reached.
 package final class NodeClient: Sendable {
-  package typealias Transport = HTTP2ClientTransport.Posix
+  package typealias Transport = NodeTransport
 
   /// The longest message, in bytes, that either side takes.
   package static let maximumMessageByteCount = 16 << 20
@@ -33,20 +33,26 @@ package final class NodeClient: Sendable {
     _ address: NodeAddress, connection: ConnectionOptions = ConnectionOptions()
   ) throws(NodeError) {
     self.address = address
+    let preparation = try ConnectionPreparation(of: address, connection.security)
+    let token = try connection.security.makeToken(for: address)
     do {
       client = GRPCClient(
-        transport: try HTTP2ClientTransport.Posix(
-          target: address.target, transportSecurity: .plaintext,
-          config: .defaults { config in
-            config.backoff = .init(
-              initial: connection.firstPause, max: connection.maximumPause, multiplier: 1.6,
-              jitter: 0.2)
-            config.http2.targetWindowSize = connection.clientWindowByteCount
-            // Finds nodes that vanished without a word.
-            config.connection.keepalive = .init(
-              time: connection.keepaliveTime, timeout: connection.keepaliveTimeout,
-              allowWithoutCalls: true)
-          }))
+        transport: NodeTransport(
+          try HTTP2ClientTransport.Posix(
+            target: address.target,
+            transportSecurity: connection.security.isEncrypted ? .customSecure : .plaintext,
+            config: .defaults { config in
+              config.channelDebuggingCallbacks.onCreateTCPConnection = { preparation.prepare($0) }
+              config.backoff = .init(
+                initial: connection.firstPause, max: connection.maximumPause, multiplier: 1.6,
+                jitter: 0.2)
+              config.http2.targetWindowSize = connection.clientWindowByteCount
+              // Finds nodes that vanished without a word.
+              config.connection.keepalive = .init(
+                time: connection.keepaliveTime, timeout: connection.keepaliveTimeout,
+                allowWithoutCalls: true)
+            }), problem: preparation.problem),
+        interceptors: [token.map { TokenInterceptor(token: $0) }].compactMap(\.self))
     } catch {
       throw NodeError(.invalidArgument, "\(address) cannot be connected to: \(error)")
     }
@@ -71,9 +77,10 @@ package final class NodeClient: Sendable {
 
   /// Runs a client for as long as `body` takes.
   package static func with<Result: Sendable>(
-    _ address: NodeAddress, _ body: @Sendable (NodeClient) async throws -> Result
+    _ address: NodeAddress, connection: ConnectionOptions = ConnectionOptions(),
+    _ body: @Sendable (NodeClient) async throws -> Result
   ) async throws -> Result {
-    let client = try NodeClient(address)
+    let client = try NodeClient(address, connection: connection)
     return try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try await client.run() }
       defer { group.cancelAll() }

@@ -35,6 +35,11 @@ package struct NodeError: Error, Sendable, CustomStringConvertible {
 
   /// The stable name of the reason, such as `stale_version`; nil where no node of ours refused.
   package var reason: String? { detail?.code }
+
+  /// Whether there was no connection to send the call over.
+  package var isUnreachable: Bool {
+    code == .unavailable && (reason.map { TLSProblem.reasons.contains($0) } ?? true)
+  }
 }
 
 extension NodeError {

@@ -12,8 +12,10 @@ extension CatalogOptions {
     switch try place() {
     case .folder(let folder):
       return try await body(try FolderReader(folder: folder, acceptsDamage: acceptsDamage))
-    case .server(let address):
-      return try await NodeClient.with(address) { try await body(ServerCatalog(client: $0)) }
+    case .server(let address, let connection):
+      return try await NodeClient.with(address, connection: connection) {
+        try await body(ServerCatalog(client: $0))
+      }
     }
   }
 
@@ -26,8 +28,10 @@ extension CatalogOptions {
       let writer = try FolderWriter(folder: folder)
       defer { writer.close() }
       return try await body(writer)
-    case .server(let address):
-      return try await NodeClient.with(address) { try await body(ServerCatalog(client: $0)) }
+    case .server(let address, let connection):
+      return try await NodeClient.with(address, connection: connection) {
+        try await body(ServerCatalog(client: $0))
+      }
     }
   }
 

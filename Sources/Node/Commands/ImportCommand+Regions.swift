@@ -26,8 +26,8 @@ extension ImportCommand {
       let writer = try existing ?? FolderWriter(creating: .random(), in: folder)
       defer { if existing == nil { writer.close() } }
       summary.receipt = try await writer.submit(command)
-    case .server(let address):
-      summary.receipt = try await NodeClient.with(address) { client in
+    case .server(let address, let connection):
+      summary.receipt = try await NodeClient.with(address, connection: connection) { client in
         try await ServerCatalog(client: client).submit(command)
       }
     case nil: break

@@ -136,8 +136,8 @@ struct ImportCommand: AsyncParsableCommand {
       defer { writer.close() }
       let receipt = try await writer.submit(command)
       summary.written = .init(receipt, digest: writer.state.digest)
-    case .server(let address):
-      summary.written = try await NodeClient.with(address) { client in
+    case .server(let address, let connection):
+      summary.written = try await NodeClient.with(address, connection: connection) { client in
         let receipt = try await ServerCatalog(client: client).submit(command)
         return .init(receipt, digest: try await client.status().digest)
       }

@@ -47,6 +47,8 @@ struct CatalogOptions: ParsableArguments {
     transform: parseAddress)
   var server: NodeAddress?
 
+  @OptionGroup(title: "Security (with --server)") var security: ConnectionSecurityOptions
+
   mutating func validate() throws {
     if logFolder != nil, server != nil {
       throw ValidationError("--log and --server exclude each other: give one")
@@ -55,17 +57,17 @@ struct CatalogOptions: ParsableArguments {
 
   enum Place: Hashable, Sendable {
     case folder(String)
-    case server(NodeAddress)
+    case server(NodeAddress, ConnectionOptions)
   }
 
   /// The place that was named, by option or else by environment, the server before the folder.
   func place(
     environment: [String: String] = ProcessInfo.processInfo.environment
   ) throws -> Place {
-    if let server { return .server(server) }
+    if let server { return .server(server, try security.connection()) }
     if let logFolder { return .folder(logFolder) }
     if let address = environment[Self.serverVariable], !address.isEmpty {
-      return .server(try parseAddress(address))
+      return .server(try parseAddress(address), try security.connection())
     }
     if let folder = environment[Self.logVariable], !folder.isEmpty { return .folder(folder) }
     throw ValidationError(

@@ -19,6 +19,8 @@ struct ServeCommand: AsyncParsableCommand {
         cadastre serve --log ./catalog --region eu-central --listen 127.0.0.1:4711
         cadastre serve --log ./mirror --region us-east --follow 127.0.0.1:4711
         cadastre serve --log ./catalog --metrics 127.0.0.1:9470
+        cadastre serve --log ./catalog --listen 0.0.0.0:4711 --tls-cert node.pem --tls-key node.key \
+          --tokens ./tokens
 
       Several learners of a region are told of each other with --relay, all in the same order: the \
       first of them that is up follows the leader and feeds the others, so that each entry crosses \
@@ -123,6 +125,14 @@ struct ServeCommand: AsyncParsableCommand {
     help: "Listen where other machines reach it, though nothing is encrypted or authenticated.")
   var allowInsecureBind = false
 
+  @OptionGroup(title: "Security (of those who call the node)")
+  var serverSecurity: ServerSecurityOptions
+
+  @OptionGroup(title: "Security (where the node calls others)")
+  var linkSecurity: ConnectionSecurityOptions
+
+  @OptionGroup(title: "Limits") var connectionLimits: ConnectionLimitOptions
+
   @OptionGroup(title: "Clocks (of the regions whose streams the node leads)")
   var clocks: ClockCommandOptions
 
@@ -207,6 +217,11 @@ struct ServeCommand: AsyncParsableCommand {
     configuration.regionLearners = relay
     configuration.metrics = metrics
     configuration.allowInsecureBind = allowInsecureBind
+    configuration.security = serverSecurity.security
+    configuration.connection.security = try linkSecurity.security()
+    configuration.connectionLimits = connectionLimits.limits
+    configuration.connectionLimits.connections = min(
+      configuration.connectionLimits.connections, ConnectionLimits.raiseDescriptorLimit())
     configuration.region = region
     configuration.advertisedAddress = advertise
     if let member, let region {

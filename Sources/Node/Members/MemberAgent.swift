@@ -16,6 +16,8 @@ struct MemberAgent: Sendable {
   let sink: any CommandSink
   let options: MemberOptions
   let address: NodeAddress
+  /// How to call the other members.
+  let connection: ConnectionOptions
 
   func run() async throws {
     var heard: [Region: Moment] = [:]
@@ -56,7 +58,7 @@ struct MemberAgent: Sendable {
       for other in others {
         group.addTask {
           guard let address = try? NodeAddress(other.address) else { return nil }
-          let answer = try? await NodeClient.with(address) { client in
+          let answer = try? await NodeClient.with(address, connection: connection) { client in
             try await client.status(deadline: patience)
           }
           return answer.map { $0.catalog == core.store.catalog } ?? false ? other.region : nil

@@ -32,12 +32,17 @@ package final class RegionDirectory: Sendable {
   /// Where streams' leaders were said to be, by an operator.
   private let named: [Region: NodeAddress]
   private let own: MemberName
+  /// How nodes are called.
+  let connection: ConnectionOptions
   private let known = Mutex<[Region: (finding: Finding, at: Moment)]>([:])
 
-  init(_ core: NodeCore, named: [Region: NodeAddress], own: MemberName) {
+  init(
+    _ core: NodeCore, named: [Region: NodeAddress], own: MemberName, connection: ConnectionOptions
+  ) {
     self.core = core
     self.named = named
     self.own = own
+    self.connection = connection
   }
 
   /// Who leads a region's stream, by what was found a moment ago or is now.
@@ -72,7 +77,7 @@ package final class RegionDirectory: Sendable {
       for text in addresses {
         guard let address = try? NodeAddress(text) else { continue }
         group.addTask {
-          let answer = try? await NodeClient.with(address) {
+          let answer = try? await NodeClient.with(address, connection: connection) {
             try await $0.regions(deadline: Self.patience)
           }
           return answer.map { (address, $0) }

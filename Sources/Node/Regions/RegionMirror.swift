@@ -32,7 +32,9 @@ struct RegionMirror: Sendable {
       if case .led(by: let leader) = await directory.find(stream.region) {
         stream.bond.withLock { $0.leaderAddress = "\(leader.address)" }
         do {
-          try await NodeClient.with(leader.address) { client in try await follow(client) }
+          try await NodeClient.with(leader.address, connection: directory.connection) { client in
+            try await follow(client)
+          }
           failure = NodeError(.unavailable, "the leader ended the stream")
         } catch {
           failure = error
@@ -157,7 +159,7 @@ struct RegionMirror: Sendable {
   /// - Returns: false when that failed.
   private func install(from address: NodeAddress) async -> Bool {
     do {
-      let state = try await NodeClient.with(address) { client in
+      let state = try await NodeClient.with(address, connection: directory.connection) { client in
         try await client.fetchRegionState(of: core.store.catalog, stream.region)
       }
       guard state.appliedThrough > stream.store.current.appliedThrough else {

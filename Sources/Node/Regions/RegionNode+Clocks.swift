@@ -26,7 +26,7 @@ extension RegionNode {
       guard !home.isEmpty else { continue }
       if case .led(by: let leader) = await directory.find(region),
         let infos = try? await NodeClient.with(
-          leader.address,
+          leader.address, connection: directory.connection,
           { try await $0.clocks(of: home, hops: 1, deadline: .seconds(2)) })
       {
         for var info in infos where info.standing != .none {

@@ -96,7 +96,8 @@ package final class RegionNode: Sendable {
     self.wall = wall
     self.core = core
     following = configuration.following
-    directory = RegionDirectory(core, named: named, own: member)
+    directory = RegionDirectory(
+      core, named: named, own: member, connection: configuration.connection)
   }
 
   // MARK: - Running
@@ -554,7 +555,9 @@ package final class RegionNode: Sendable {
     _ id: TransactionID, _ change: RegionChange, _ command: CommandID, _ led: Led
   ) async throws(NodeError) -> Transaction {
     _ = try await submit(
-      RegionCommand(id: command, actor: member.name, reason: "transaction", change: change),
+      RegionCommand(
+        id: command, actor: Caller.current?.name ?? member.name, reason: "transaction",
+        change: change),
       to: led)
     return try transaction(id, in: led.store.region)
   }

@@ -66,13 +66,15 @@ package struct ForwardingSink: CommandSink {
     let deadline = timeout.map { $0 - min($0 / 10, .milliseconds(100)) }
     do {
       return try await leader.client.submit(
-        command, deadline: deadline ?? options.forwardTimeout, hops: hops + 1)
+        command, deadline: deadline ?? options.forwardTimeout, hops: hops + 1,
+        onBehalfOf: Caller.current?.name)
     } catch {
-      guard error.code == .unavailable, error.detail == nil else { throw error }
+      guard error.isUnreachable else { throw error }
       let upstream = await upstreams.current()
       if !upstream.isLeader {
         return try await upstream.link.client.submit(
-          command, deadline: deadline ?? options.forwardTimeout, hops: hops + 1)
+          command, deadline: deadline ?? options.forwardTimeout, hops: hops + 1,
+          onBehalfOf: Caller.current?.name)
       }
       throw NodeError(
         .unavailable, reason: "leader_unavailable",

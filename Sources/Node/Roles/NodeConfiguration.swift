@@ -22,6 +22,10 @@ package struct NodeConfiguration: Sendable {
   package var allowInsecureBind = false
   /// Where metrics are served over HTTP; nil: nowhere. Port 0 takes any free one.
   package var metrics: NodeAddress?
+  /// How the node proves to callers who it is, and what it asks of them.
+  package var security = ServerSecurity()
+  /// How much of the node callers may take.
+  package var connectionLimits = ConnectionLimits()
   package var region: Region?
   /// The regions whose streams the node leads.
   package var ledRegions: [Region] = []
@@ -66,11 +70,12 @@ package struct NodeConfiguration: Sendable {
 
   /// - Throws: ``NodeError`` when the node must not start like this.
   package func check() throws(NodeError) {
-    guard allowInsecureBind || listen.isLoopback else {
+    guard allowInsecureBind || listen.isLoopback || security.isEncrypted else {
       throw NodeError(
         .invalidArgument, reason: "insecure_bind",
         "\(listen) can be reached from other machines, and nothing is encrypted or authenticated: "
-          + "listen on 127.0.0.1, or allow it in so many words with --allow-insecure-bind")
+          + "listen on 127.0.0.1, encrypt with --tls-cert and --tls-key, or allow it in so many "
+          + "words with --allow-insecure-bind")
     }
     if let metrics, !allowInsecureBind, !metrics.isLoopback {
       throw NodeError(
@@ -79,6 +84,7 @@ package struct NodeConfiguration: Sendable {
           + "authenticated: serve metrics on 127.0.0.1, or allow it in so many words with "
           + "--allow-insecure-bind")
     }
+    if let problem = security.problem(listeningOn: listen) { throw problem }
     guard !regionLearners.isEmpty else { return }
     guard case .learner = role else {
       throw NodeError(

@@ -58,6 +58,7 @@ package final class NodeService: Service {
 
   package func run() async throws {
     try configuration.check()
+    warn()
     logger.info(
       "network profile \(configuration.networkProfile)",
       metadata: ["settings": "\(configuration.effectiveProfile)"])
@@ -87,6 +88,17 @@ package final class NodeService: Service {
   /// What the node serves from; nil before it serves and once it stops.
   package var core: NodeCore? {
     phase.withLock { if case .serving(let core, _) = $0 { core } else { nil } }
+  }
+
+  /// Warns of what is allowed and still not wise.
+  private func warn() {
+    if configuration.security.isOpenToAll, !configuration.listen.isLoopback {
+      logger.warning(
+        """
+        whoever reaches this node may change the catalog: give --tokens, or --client-ca with \
+        --require-client-cert
+        """)
+    }
   }
 
   private func runLeader() async throws {
@@ -184,8 +196,9 @@ package final class NodeService: Service {
     _ core: NodeCore, commands: any CommandSink,
     following follow: @escaping @Sendable () async -> Void
   ) async throws {
-    let regions: RegionNode
+    let (security, regions): (NodeSecurity, RegionNode)
     do {
+      security = try NodeSecurity(configuration.security, clock: clock)
       regions = try await openRegions(core)
     } catch {
       core.close()
@@ -206,7 +219,8 @@ package final class NodeService: Service {
         HealthService(core, services: Self.serviceNames),
         ReflectionService(), OldReflectionService(),
       ],
-      connection: configuration.connection, calls: metrics.calls)
+      connection: configuration.connection, limits: configuration.connectionLimits,
+      security: security, calls: metrics.calls, logger: logger)
     let isStopping = phase.withLock { phase in
       if case .stopping = phase { return true }
       phase = .serving(core, server)
@@ -217,7 +231,7 @@ package final class NodeService: Service {
     do {
       if !isStopping {
         try await withMetrics(core, regions) {
-          try await run(server, core, commands, regions, follow)
+          try await run(server, core, commands, regions, security, follow)
         }
       }
       result = .success(())
@@ -281,7 +295,7 @@ package final class NodeService: Service {
 
   private func run(
     _ server: NodeServer, _ core: NodeCore, _ commands: any CommandSink, _ regions: RegionNode,
-    _ follow: @escaping @Sendable () async -> Void
+    _ security: NodeSecurity, _ follow: @escaping @Sendable () async -> Void
   ) async throws {
     let (configuration, logger) = (configuration, logger)
     try await withThrowingTaskGroup(of: Void.self) { group in
@@ -292,13 +306,15 @@ package final class NodeService: Service {
           { try await core.keepTime() },
           { await follow() },
           { try await regions.run() },
+          { try await security.keepInStep(logger: logger) },
           {
             guard let member = configuration.member, let address = await server.address else {
               return
             }
             try await MemberAgent(
               core: core, sink: commands, options: member,
-              address: configuration.advertisedAddress ?? address
+              address: configuration.advertisedAddress ?? address,
+              connection: configuration.connection
             ).run()
           },
           {

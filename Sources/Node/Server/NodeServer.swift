@@ -1,28 +1,40 @@
 import CadastreClient
 import GRPCCore
 import GRPCNIOTransportHTTP2Posix
+import Logging
 import NIOCore
 import NIOPosix
 
-/// The gRPC server of a node, in plain text.
+/// The gRPC server of a node.
 package final class NodeServer: Sendable {
-  package typealias Transport = HTTP2ServerTransport.Custom<PlaintextListener>
+  package typealias Transport = HTTP2ServerTransport.Custom<NodeListener>
 
   private let listen: NodeAddress
   private let server: GRPCServer<Transport>
   private let executor: EventLoopExecutor
-  private let connections = OpenConnections()
+  private let connections: OpenConnections
 
+  /// Without `security` in plain text, for whoever reaches it.
   package init(
     listen: NodeAddress, services: [any RegistrableRPCService],
-    connection: ConnectionOptions = ConnectionOptions(), calls: CallMetrics? = nil,
+    connection: ConnectionOptions = ConnectionOptions(),
+    limits: ConnectionLimits = ConnectionLimits(), security: NodeSecurity? = nil,
+    calls: CallMetrics? = nil, logger: Logger? = nil,
     eventLoopGroup: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
   ) {
     self.listen = listen
+    connections = OpenConnections(logger: logger)
     var config = Transport.Config.defaults
-    config.rpc.maxRequestPayloadSize = NodeClient.maximumMessageByteCount
+    config.rpc.maxRequestPayloadSize = limits.messageByteCount
     config.http2.targetWindowSize = connection.serverWindowByteCount
-    config.http2.maxConcurrentStreams = 4096
+    config.http2.maxConcurrentStreams = limits.streamsPerConnection
+    if security?.certificates != nil {
+      config.channelDebuggingCallbacks.onAcceptHTTP2Stream = { stream in
+        stream.eventLoop.makeCompletedFuture {
+          try stream.pipeline.syncOperations.addHandler(ConnectionNumberHandler(), position: .first)
+        }
+      }
+    }
     // Finds callers that vanished without a word, and suffers callers that look for us likewise.
     config.connection.keepalive.time = connection.serverKeepaliveTime
     config.connection.keepalive.timeout = connection.serverKeepaliveTimeout
@@ -30,11 +42,15 @@ package final class NodeServer: Sendable {
     config.connection.keepalive.clientBehavior.minPingIntervalWithoutCalls = .seconds(1)
     server = GRPCServer(
       transport: Transport(
-        listenerFactory: PlaintextListener(
-          host: listen.host, port: listen.port, eventLoopGroup: eventLoopGroup,
+        listenerFactory: NodeListener(
+          host: listen.host, port: listen.port, eventLoopGroup: eventLoopGroup, limits: limits,
+          security: security?.context, certificates: security?.certificates,
           connections: connections),
         config: config),
-      services: services, interceptorPipeline: calls?.interceptors(for: services) ?? [])
+      services: services,
+      // Those that are not let in count as calls too.
+      interceptorPipeline: (calls?.interceptors(for: services) ?? [])
+        + [security?.control].compactMap { $0.map { .apply($0, to: .all) } })
     executor = EventLoopExecutor(eventLoopGroup)
   }
 

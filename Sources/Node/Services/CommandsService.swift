@@ -71,12 +71,14 @@ package struct CommandsService: Cadastre_V1_CatalogCommands.ServiceProtocol {
     try await submit(request)
   }
 
-  /// Has what a request asks for carried out.
+  /// Has what a request asks for carried out, in the name of whoever asks where the node knows that.
   func submit(
     _ request: ServerRequest<some WireCommand>
   ) async throws -> ServerResponse<Wire.CommandResponse> {
+    var command = try request.message.command()
+    if let caller = Caller.current { command.actor = caller.name }
     let receipt = try await sink.submit(
-      try request.message.command(), timeout: request.metadata.callTimeout,
+      command, timeout: request.metadata.callTimeout,
       hops: request.metadata.forwardingHops)
     return ServerResponse(message: Wire.CommandResponse(receipt))
   }

@@ -107,7 +107,8 @@ struct EffectiveSettings: Sendable {
   private static let fileName = "file"
   /// Variables of other commands.
   private static let otherVariables = [
-    CatalogOptions.serverVariable, ServeSettings.fileVariable,
+    CatalogOptions.serverVariable, ConnectionSecurityOptions.tokenVariable,
+    ServeSettings.fileVariable,
   ]
 
   private static func provider(_ name: String, _ values: [String: String]) -> InMemoryProvider {

@@ -24,6 +24,45 @@ enum ServeSettings {
       "allow-insecure-bind",
       "Listen where other machines reach it, though nothing is encrypted or authenticated."),
     .value(
+      "tls-cert", parsePath, default: nil, example: "./node.pem",
+      "Serve TLS with this certificate and its chain; read again when it changes."),
+    .value("tls-key", parsePath, default: nil, example: "./node.key", "The key of tls-cert."),
+    .value(
+      "client-ca", parsePath, default: nil, example: "./ca.pem",
+      "Take certificates of callers that are signed by those in this file."),
+    .flag("require-client-cert", "Refuse callers without a certificate."),
+    .value(
+      "tokens", parsePath, default: nil, example: "./tokens",
+      "Let in those whom this file names alone, each by role; read again when it changes."),
+    .flag("allow-plaintext-tokens", "Take tokens in plain text from other machines too."),
+    .flag("tls", "Encrypt where the node calls others, and trust whom the system trusts."),
+    .value(
+      "ca", parsePath, default: nil, example: "./ca.pem",
+      "Encrypt where the node calls others, and trust those whose certificates are in this file."),
+    .value(
+      "cert", parsePath, default: nil, example: "./node.pem",
+      "Show this certificate where the node calls others."),
+    .value("key", parsePath, default: nil, example: "./node.key", "The key of cert."),
+    .value(
+      "server-name", parseHostName, default: "the host that is called",
+      example: "leader.example", "Expect a certificate for this host where the node calls others."),
+    .value(
+      "token-file", parsePath, default: nil, example: "./node.token",
+      "Send the token in the first line of this file where the node calls others."),
+    .flag("allow-plaintext-token", "Send the token in plain text to other machines too."),
+    .number(
+      "max-connections", in: 1...1_000_000, default: UInt64(ConnectionLimits().connections),
+      "The most connections at a time."),
+    .number(
+      "max-streams", in: 1...1_000_000, default: UInt64(ConnectionLimits().streamsPerConnection),
+      "The most calls at a time on one connection."),
+    .number(
+      "max-message", in: 1024...(1 << 30), default: UInt64(ConnectionLimits().messageByteCount),
+      "The longest message, in bytes, that a caller may send."),
+    .value(
+      "connection-patience", parseDuration, default: "20s", example: "20s",
+      "How long a caller may be silent in the middle of a frame or the head of a call."),
+    .value(
       "address-file", parsePath, default: nil, example: "./address",
       "A file that gets the address that is listened on, once it is."),
     .value(

@@ -16,7 +16,7 @@ package enum ExitStatus: Int32, CaseIterable, Sendable {
     case .failed: "failed for another reason, as a full disk"
     case .usage: "the arguments, or a file given as input, are malformed"
     case .damaged: "a log is damaged, or a digest is not the expected one"
-    case .refused: "the catalog refused the command; nothing changed"
+    case .refused: "the catalog, or the server, refused the command; nothing changed"
     case .notFound: "no such folder, file, catalog, route or entry"
     case .unavailable: "the server or folder cannot do this now; asking again may help"
     case .interrupted: "stopped by Ctrl-C before it was done"

@@ -56,7 +56,8 @@ extension Problem {
     case .dataLoss: status = .damaged
     case .invalidArgument where reason == nil || ["malformed", "insecure-bind"].contains(reason):
       status = .usage
-    case .invalidArgument, .failedPrecondition, .aborted, .alreadyExists, .resourceExhausted:
+    case .invalidArgument, .failedPrecondition, .aborted, .alreadyExists, .resourceExhausted,
+      .unauthenticated, .permissionDenied:
       status = .refused
     default: status = .failed
     }
@@ -96,6 +97,8 @@ extension Problem {
     case .cancelled: "cancelled"
     case .invalidArgument: "malformed"
     case .unimplemented: "unimplemented"
+    case .unauthenticated: "unauthenticated"
+    case .permissionDenied: "permission-denied"
     default: "failed"
     }
   }

@@ -53,7 +53,10 @@ final class TestNode: Sendable {
     self.service = service
     self.serving = serving
     self.core = core
-    let client = try NodeClient(address)
+    // Trusted, and let in, like the node itself where it calls others.
+    var connection = ConnectionOptions()
+    connection.security = configuration.connection.security
+    let client = try NodeClient(address, connection: connection)
     self.client = client
     connecting = Task { try await client.run() }
   }

@@ -62,8 +62,10 @@ extension CatalogOptions {
     switch place {
     case .folder(let folder):
       return try await body(try FolderAudit(folder: folder))
-    case .server(let address):
-      return try await NodeClient.with(address) { try await body(ServerAudit(client: $0)) }
+    case .server(let address, let connection):
+      return try await NodeClient.with(address, connection: connection) {
+        try await body(ServerAudit(client: $0))
+      }
     }
   }
 }

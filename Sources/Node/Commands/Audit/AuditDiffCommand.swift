@@ -1,4 +1,5 @@
 import ArgumentParser
+import CadastreClient
 import Catalog
 import Foundation
 import Replay
@@ -58,7 +59,12 @@ struct AuditDiffCommand: AsyncParsableCommand {
   func run() async throws {
     let onlySummary = summary
     let limit = onlySummary ? 0 : limits.maximum
-    if let with { return try await compare(with: with, limit: limit) }
+    if var with {
+      if case .server(let address, _) = with {
+        with = .server(address, try catalog.security.connection())
+      }
+      return try await compare(with: with, limit: limit)
+    }
     let (from, to) = (from ?? .newest, to ?? .newest)
     let printer = Mutex(DiffPrinter(limit: limit, json: output.json))
     try await catalog.withAudit { catalog in
@@ -95,7 +101,7 @@ func parsePlace(_ text: String) throws -> CatalogOptions.Place {
   if FileManager.default.fileExists(atPath: path) { return .folder(path) }
   // What looks like no address is a folder that is not there, which says so itself.
   guard !path.contains("/"), path.contains(":") else { return .folder(path) }
-  return .server(try parseAddress(path))
+  return .server(try parseAddress(path), ConnectionOptions())
 }
 
 /// Writes the routes that differ as they come.

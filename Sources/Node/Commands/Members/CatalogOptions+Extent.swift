@@ -27,12 +27,12 @@ extension CatalogOptions {
       } catch {
         throw Problem(error)
       }
-    case .server(let address):
+    case .server(let address, let connection):
       let members = state.membership.members.filter { $0.status != .left }.map(\.address)
       let found = await withTaskGroup(of: Cadastre_V1_RegionStatus?.self) { group in
         for address in Set([address] + members.compactMap { try? NodeAddress($0) }) {
           group.addTask {
-            let answer = try? await NodeClient.with(address) { client in
+            let answer = try? await NodeClient.with(address, connection: connection) { client in
               try await client.regions(deadline: .seconds(2))
             }
             return answer?.regions.first { $0.region == region.name && $0.position > 0 }

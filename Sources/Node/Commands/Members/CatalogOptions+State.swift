@@ -18,8 +18,8 @@ extension CatalogOptions {
       } catch {
         throw Problem(error)
       }
-    case .server(let address):
-      let fetched = try await NodeClient.with(address) { client in
+    case .server(let address, let connection):
+      let fetched = try await NodeClient.with(address, connection: connection) { client in
         try await client.fetchState(of: nil)
       }
       do {
@@ -37,8 +37,8 @@ extension CatalogOptions {
   func membershipOverview() async throws -> MembershipOverview {
     switch try place() {
     case .folder: MembershipOverview(try await state())
-    case .server(let address):
-      try await NodeClient.with(address) {
+    case .server(let address, let connection):
+      try await NodeClient.with(address, connection: connection) {
         try await $0.membershipOverview(deadline: .seconds(30))
       }
     }

@@ -32,8 +32,8 @@ struct PlacementCheckCommand: AsyncParsableCommand {
     let report =
       switch try catalog.place() {
       case .folder: PlacementReport(try await catalog.state(), limit: limit)
-      case .server(let address):
-        try await NodeClient.with(address) {
+      case .server(let address, let connection):
+        try await NodeClient.with(address, connection: connection) {
           try await $0.checkPlacement(limit: limit, deadline: .seconds(30))
         }
       }

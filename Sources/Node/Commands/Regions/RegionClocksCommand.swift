@@ -23,7 +23,7 @@ struct RegionClocksCommand: AsyncParsableCommand {
 
   func run() async throws {
     let groups = groups
-    let clocks = try await NodeClient.with(try server.address()) { try await $0.clocks(of: groups) }
+    let clocks = try await server.withClient { try await $0.clocks(of: groups) }
     output.write(
       ["clocks": .array(clocks.map(\.json))], else: clocks.text(style: StandardStream.output.style))
   }
@@ -69,9 +69,10 @@ struct RegionMoveGroupCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let (address, groups, region, wait) = (try server.address(), groups, to, wait)
+    let (groups, region, wait) = (groups, to, wait)
     var catalog = CatalogOptions()
-    catalog.server = address
+    catalog.server = try server.address()
+    catalog.security = server.security
     catalog.logFolder = nil
     let ids = groups.runs.flatMap { run in
       (run.first.rawValue...run.last.rawValue).map { GroupID($0) }
@@ -79,7 +80,7 @@ struct RegionMoveGroupCommand: AsyncParsableCommand {
     let change = MembershipChange.setHomes(ids, region, evenIfViolating: evenIfViolating)
     let author = author
     let receipt = try await catalog.withWriter { try await $0.submit(change, by: author) }
-    let clocks = try await NodeClient.with(address) { client in
+    let clocks = try await server.withClient { client in
       let deadline = NodeClock.system.now() + wait
       while true {
         let clocks = try await client.clocks(of: groups)

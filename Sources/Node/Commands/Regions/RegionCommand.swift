@@ -27,7 +27,7 @@ struct RegionStatusCommand: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let status = try await NodeClient.with(try server.address()) { try await $0.regions() }
+    let status = try await server.withClient { try await $0.regions() }
     output.write(status.json, else: status.text(style: StandardStream.output.style))
     for region in status.regions where !region.condition.isEmpty {
       output.note("warning: region \(region.region): \(region.condition)")
@@ -58,7 +58,7 @@ struct RegionLeadCommand: AsyncParsableCommand {
 
   func run() async throws {
     let (groups, region) = (led.groups, led.region)
-    let answer = try await NodeClient.with(try server.address()) {
+    let answer = try await server.withClient {
       try await $0.lead(groups, in: region)
     }
     output.write(
@@ -87,7 +87,7 @@ struct RegionRetireCommand: AsyncParsableCommand {
 
   func run() async throws {
     let (groups, region) = (led.groups, led.region)
-    let answer = try await NodeClient.with(try server.address()) {
+    let answer = try await server.withClient {
       try await $0.retire(groups, in: region)
     }
     output.write(

@@ -31,7 +31,7 @@ struct RegionPromoteCommand: AsyncParsableCommand {
 
   func run() async throws {
     let (region, leaderStopped) = (region, leaderStopped)
-    let answer = try await NodeClient.with(try server.address()) {
+    let answer = try await server.withClient {
       try await $0.promote(region, leaderStopped: leaderStopped)
     }
     output.write(

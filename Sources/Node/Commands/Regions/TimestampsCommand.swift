@@ -1,6 +1,7 @@
 import ArgumentParser
 import CadastreClient
 import Catalog
+import Foundation
 import StateMachines
 
 struct TimestampsCommand: AsyncParsableCommand {
@@ -39,7 +40,7 @@ struct TimestampsNextCommand: AsyncParsableCommand {
 
   func run() async throws {
     let (count, group) = (count, group)
-    let batch = try await NodeClient.atLeader(from: try server.address()) {
+    let batch = try await server.withLeader {
       try await $0.nextTimestamps(count, of: group)
     }
     output.write(
@@ -59,14 +60,32 @@ struct ServerOptions: ParsableArguments {
     transform: parseAddress)
   var server: NodeAddress?
 
-  func address() throws -> NodeAddress {
-    var options = CatalogOptions()
-    options.server = server
-    options.logFolder = nil
-    guard case .server(let address) = try options.place() else {
+  @OptionGroup(title: "Security") var security: ConnectionSecurityOptions
+
+  /// The server that was named, by option or else by environment.
+  func address(
+    environment: [String: String] = ProcessInfo.processInfo.environment
+  ) throws -> NodeAddress {
+    let named = environment[CatalogOptions.serverVariable].flatMap { $0.isEmpty ? nil : $0 }
+    guard let address = try server ?? named.map(parseAddress) else {
       throw ValidationError(
         "no server is named: give --server HOST:PORT, or set \(CatalogOptions.serverVariable)")
     }
     return address
+  }
+
+  /// Runs a client of the server for as long as `body` takes.
+  func withClient<Result: Sendable>(
+    _ body: @Sendable (NodeClient) async throws -> Result
+  ) async throws -> Result {
+    try await NodeClient.with(try address(), connection: try security.connection(), body)
+  }
+
+  /// Like ``withClient(_:)``, and where the server names another node as the leader, that one's: once.
+  func withLeader<Result: Sendable>(
+    _ body: @Sendable (NodeClient) async throws -> Result
+  ) async throws -> Result {
+    try await NodeClient.atLeader(
+      from: try address(), connection: try security.connection(), body)
   }
 }

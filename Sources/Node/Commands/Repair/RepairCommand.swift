@@ -1,4 +1,5 @@
 import ArgumentParser
+import CadastreClient
 import Catalog
 import Foundation
 import NIOPosix
@@ -33,13 +34,14 @@ struct RepairCommand: AsyncParsableCommand {
   @Flag(help: "Say what is damaged and would be fetched, and change nothing.")
   var dryRun = false
 
+  @OptionGroup(title: "Security (with a server)") var security: ConnectionSecurityOptions
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
     let (folder, from, dryRun) = (try folder.folder(), from, dryRun)
     let peer: any RepairPeer & Sendable
     do {
-      peer = try Self.peer(from)
+      peer = try Self.peer(from, try security.connection())
     } catch {
       throw Problem(describing: error)
     }
@@ -62,12 +64,14 @@ struct RepairCommand: AsyncParsableCommand {
   }
 
   /// What is a folder is one; everything else is an address.
-  private static func peer(_ text: String) throws -> any RepairPeer & Sendable {
+  private static func peer(
+    _ text: String, _ connection: ConnectionOptions
+  ) throws -> any RepairPeer & Sendable {
     var isFolder: ObjCBool = false
     if FileManager.default.fileExists(atPath: text, isDirectory: &isFolder), isFolder.boolValue {
       return try FolderPeer(folder: text)
     }
-    return ServerPeer(address: try parseAddress(text))
+    return ServerPeer(address: try parseAddress(text), connection: connection)
   }
 }
 

@@ -12,6 +12,7 @@ import Synchronization
 /// A repair runs on a thread of its own and waits; the calls run where calls run.
 struct ServerPeer: RepairPeer {
   let address: NodeAddress
+  let connection: ConnectionOptions
 
   var name: String { "\(address)" }
 
@@ -94,9 +95,9 @@ struct ServerPeer: RepairPeer {
     let outcome = Mutex<Swift.Result<Result, any Error>?>(nil)
     let box = Outcome(outcome)
     let done = DispatchSemaphore(value: 0)
-    Task { [address] in
+    Task { [address, connection] in
       do {
-        let result = try await NodeClient.with(address, body)
+        let result = try await NodeClient.with(address, connection: connection, body)
         box.value.withLock { $0 = .success(result) }
       } catch {
         box.value.withLock { $0 = .failure(error) }

@@ -1,0 +1,107 @@
+import Foundation
+import GRPCCore
+import Synchronization
+
+/// A value that is read from files, and read again once one of them has changed.
+///
+/// A change that cannot be read leaves the value as it was: who rotates a certificate and its key
+/// replaces one file after the other, and in between they do not belong together.
+package final class WatchedFiles<Value: Sendable>: Sendable {
+  /// What a look at the files found.
+  package enum Look: Sendable {
+    case unchanged
+    /// There is a new value.
+    case loaded
+    /// A file changed, and the value stays as it was. Told once for each change.
+    case failed(NodeError)
+  }
+
+  private struct State {
+    var value: Value
+    var stamps: [FileStamp?]
+  }
+
+  package let paths: [String]
+  private let load: @Sendable () throws(NodeError) -> Value
+  private let state: Mutex<State>
+
+  /// Reads the files for the first time.
+  ///
+  /// - Throws: What `load` throws.
+  package init(
+    _ paths: [String], load: @escaping @Sendable () throws(NodeError) -> Value
+  ) throws(NodeError) {
+    self.paths = paths
+    self.load = load
+    // Looked at before they are read: a change in between is found by the next look.
+    let stamps = paths.map(FileStamp.init)
+    state = Mutex(State(value: try load(), stamps: stamps))
+  }
+
+  /// What the files said when they were read last.
+  package var current: Value { state.withLock { $0.value } }
+
+  /// Reads the files again if one of them has changed. Blocks for as long as that takes.
+  package func look() -> Look {
+    let stamps = paths.map(FileStamp.init)
+    let isChanged = state.withLock { state in
+      defer { state.stamps = stamps }
+      return state.stamps != stamps
+    }
+    guard isChanged else { return .unchanged }
+    do throws(NodeError) {
+      let value = try load()
+      // In a statement of its own: the old value is released outside of the lock.
+      let old = state.withLock { state in
+        defer { state.value = value }
+        return state.value
+      }
+      _ = consume old
+      return .loaded
+    } catch {
+      return .failed(error)
+    }
+  }
+}
+
+/// What tells one state of a file from another without reading it.
+private struct FileStamp: Equatable, Sendable {
+  private let numbers: [Int]
+
+  /// Follows links, as reading does. Nil where there is no file.
+  init?(_ path: String) {
+    var status = stat()
+    guard stat(path, &status) == 0 else { return nil }
+    numbers = [
+      Int(truncatingIfNeeded: status.st_dev), Int(truncatingIfNeeded: status.st_ino),
+      Int(status.st_size), status.st_mtim.tv_sec, status.st_mtim.tv_nsec,
+      status.st_ctim.tv_sec, status.st_ctim.tv_nsec,
+    ]
+  }
+}
+
+/// The content of a file of at most a mebibyte.
+///
+/// - Throws: ``NodeError`` with the reason `file_unreadable`, which names `what`.
+package func contents(of path: String, _ what: String) throws(NodeError) -> Data {
+  let maximumByteCount = 1 << 20
+  do {
+    let file = try FileHandle(forReadingFrom: URL(filePath: path))
+    let data = try file.read(upToCount: maximumByteCount + 1) ?? Data()
+    guard data.count <= maximumByteCount else {
+      throw NodeError(
+        .invalidArgument, reason: "file_too_long",
+        "\(what) \(path) has more than \(maximumByteCount) bytes", remedy: "name another file")
+    }
+    return data
+  } catch let error as NodeError {
+    throw error
+  } catch {
+    let reason = (error as? CocoaError)?.underlying as? POSIXError
+    throw NodeError(
+      .invalidArgument, reason: "file_unreadable",
+      "\(what) \(path) cannot be read: "
+        + (reason.map { String(cString: strerror($0.code.rawValue)) } ?? "\(error)"),
+      remedy: "name a file that is there and that this user may read")
+  }
+}
