@@ -26,13 +26,13 @@ package enum RouteChange: Hashable, Sendable {
 }
 
 /// A route of the bootstrap: it reaches from `start` to the start of the next.
-package struct RouteSeedRequest: Hashable, Sendable {
-  package var start: Key
-  package var group: GroupID
+public struct RouteSeedRequest: Hashable, Sendable {
+  public var start: Key
+  public var group: GroupID
   /// In any order; none means anywhere.
-  package var allowedRegions: [Region]
+  public var allowedRegions: [Region]
 
-  package init(start: Key, group: GroupID, allowedRegions: [Region] = []) {
+  public init(start: Key, group: GroupID, allowedRegions: [Region] = []) {
     self.start = start
     self.group = group
     self.allowedRegions = allowedRegions
@@ -40,23 +40,23 @@ package struct RouteSeedRequest: Hashable, Sendable {
 }
 
 /// A cut: a route starts at `at` from then on.
-package struct SplitRequest: Hashable, Sendable {
+public struct SplitRequest: Hashable, Sendable {
   /// The route that the caller believes to hold the key, or nil to cut whichever does.
-  package var route: RouteID?
-  package var at: Key
+  public var route: RouteID?
+  public var at: Key
 
-  package init(route: RouteID? = nil, at key: Key) {
+  public init(route: RouteID? = nil, at key: Key) {
     self.route = route
     self.at = key
   }
 }
 
 /// Two neighbours that become one. Named in the wrong order they are taken in the right one.
-package struct MergeRequest: Hashable, Sendable {
-  package var left: RouteID
-  package var right: RouteID
+public struct MergeRequest: Hashable, Sendable {
+  public var left: RouteID
+  public var right: RouteID
 
-  package init(left: RouteID, right: RouteID) {
+  public init(left: RouteID, right: RouteID) {
     self.left = left
     self.right = right
   }

@@ -199,7 +199,7 @@ import Testing
           case .snapshot(_, let routes, _): snapshot.change { $0 += routes }
           case .delta(let delta): heard.change { $0.append(delta) }
           case .progress(let stamp): bookmarks.change { $0.append(stamp.version) }
-          case .started: break
+          case .started, .digest: break
           }
           if bookmarks.value.contains(CatalogVersion(6)) { throw Enough() }
         }
@@ -444,6 +444,8 @@ final class Mirror: Sendable {
         for route in delta.upserted { state.routes[route.id] = route }
         state.version = delta.to
         state.deltas += 1
+      case .digest(let version, _):
+        #expect(version == state.version)
       case .progress(let stamp):
         #expect(stamp.version == state.version)
       }

@@ -1,11 +1,11 @@
 /// Where a node listens: a host name or IP address, and a port.
-package struct NodeAddress: Hashable, Sendable, CustomStringConvertible {
+public struct NodeAddress: Hashable, Sendable, CustomStringConvertible {
   /// A name, an IPv4 address, or an IPv6 address without brackets.
-  package var host: String
+  public var host: String
   /// 0, where a node is told to listen: any free one.
-  package var port: Int
+  public var port: Int
 
-  package init(host: String, port: Int) {
+  public init(host: String, port: Int) {
     self.host = host
     self.port = port
   }
@@ -13,7 +13,7 @@ package struct NodeAddress: Hashable, Sendable, CustomStringConvertible {
   /// Reads `host:port`, with an IPv6 address in brackets.
   ///
   /// - Throws: ``MalformedMessage`` when it is not of that form.
-  package init(_ text: some StringProtocol) throws(MalformedMessage) {
+  public init(_ text: some StringProtocol) throws(MalformedMessage) {
     guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...])
     else {
       throw MalformedMessage("\"\(text)\" is no address: write HOST:PORT, as in 127.0.0.1:7070")
@@ -30,12 +30,12 @@ package struct NodeAddress: Hashable, Sendable, CustomStringConvertible {
     self.init(host: String(host), port: Int(port))
   }
 
-  package var description: String {
+  public var description: String {
     host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
   }
 
   /// Whether only this machine can reach it.
-  package var isLoopback: Bool {
+  public var isLoopback: Bool {
     if host == "localhost" || host == "::1" { return true }
     let parts = host.split(separator: ".", omittingEmptySubsequences: false)
     return parts.count == 4 && parts[0] == "127" && parts.allSatisfy { UInt8($0) != nil }

@@ -6,8 +6,8 @@ import StateMachines
 import SwiftProtobuf
 
 /// What became of a command.
-package struct CommandReceipt: Hashable, Sendable {
-  package enum Outcome: String, Sendable {
+public struct CommandReceipt: Hashable, Sendable {
+  public enum Outcome: String, Sendable {
     /// It made an entry.
     case appended
     /// The catalog was as asked for already: nothing was appended.
@@ -16,14 +16,14 @@ package struct CommandReceipt: Hashable, Sendable {
     case repeated
   }
 
-  package var command: CommandID
-  package var outcome: Outcome
+  public var command: CommandID
+  public var outcome: Outcome
   /// Its entry, or the last one where nothing was appended.
-  package var position: LogPosition
+  public var position: LogPosition
   /// The catalog's version after it: demand it to read what was written.
-  package var version: CatalogVersion
+  public var version: CatalogVersion
   /// The ids of the routes that it made, in key order.
-  package var newRoutes: [RouteID]
+  public var newRoutes: [RouteID]
 
   package init(
     command: CommandID, outcome: Outcome, position: LogPosition, version: CatalogVersion,

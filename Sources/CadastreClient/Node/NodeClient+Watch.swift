@@ -11,6 +11,9 @@ package enum WatchEvent: Sendable {
   case snapshot(CatalogVersion, [Route], end: SnapshotEnd?)
   /// What one version changed.
   case delta(RouteDelta)
+  /// What the routes of the version that was just told, whole, add up to. Comes after most versions,
+  /// and after every one that is the newest; never with a filter.
+  case digest(CatalogVersion, StateDigest)
   /// Nothing has happened after this version that was not told.
   case progress(ReadStamp)
 }
@@ -22,9 +25,13 @@ package struct SnapshotEnd: Hashable, Sendable {
   /// The digest of the state.
   package var digest: StateDigest
 
-  package init(routeCount: UInt64, digest: StateDigest) {
+  /// The digest of its routes; nil with a filter, and from a node that knows none.
+  package var routesDigest: StateDigest?
+
+  package init(routeCount: UInt64, digest: StateDigest, routesDigest: StateDigest? = nil) {
     self.routeCount = routeCount
     self.digest = digest
+    self.routesDigest = routesDigest
   }
 }
 
@@ -88,13 +95,20 @@ package struct WatchReader {
     case .snapshot(let chunk):
       let end: SnapshotEnd? =
         chunk.last
-        ? SnapshotEnd(routeCount: chunk.routeCount, digest: try fixed("digest", chunk.digest))
+        ? SnapshotEnd(
+          routeCount: chunk.routeCount, digest: try fixed("digest", chunk.digest),
+          routesDigest: chunk.routesDigest.isEmpty
+            ? nil : try fixed("routes_digest", chunk.routesDigest))
         : nil
       return [.snapshot(CatalogVersion(chunk.version), try routes(chunk.routes), end: end)]
     case .deltas(let batch):
       var events: [WatchEvent] = []
       for delta in batch.deltas {
-        if let whole = try whole(delta) { events.append(.delta(whole)) }
+        guard let whole = try whole(delta) else { continue }
+        events.append(.delta(whole))
+        if !delta.routesDigest.isEmpty {
+          events.append(.digest(whole.to, try fixed("routes_digest", delta.routesDigest)))
+        }
       }
       return events
     case .progress(let progress):

@@ -2,31 +2,31 @@ import CadastreProtocol
 import Catalog
 
 /// What a read asks of the state that answers it.
-package struct ReadDemand: Hashable, Sendable {
+public struct ReadDemand: Hashable, Sendable {
   /// Whatever the node has.
-  package static let none = ReadDemand()
+  public static let none = ReadDemand()
 
   /// The answer comes from this version or a later one.
-  package var minimumVersion: CatalogVersion
+  public var minimumVersion: CatalogVersion
   /// The node knew within this time that it had everything; nil asks nothing of the kind.
-  package var maximumStaleness: Duration?
+  public var maximumStaleness: Duration?
 
-  package init(minimumVersion: CatalogVersion = .zero, maximumStaleness: Duration? = nil) {
+  public init(minimumVersion: CatalogVersion = .zero, maximumStaleness: Duration? = nil) {
     self.minimumVersion = minimumVersion
     self.maximumStaleness = maximumStaleness
   }
 }
 
 /// Which state an answer came from.
-package struct ReadStamp: Hashable, Sendable {
+public struct ReadStamp: Hashable, Sendable {
   /// The version that the answer is true for.
-  package var version: CatalogVersion
+  public var version: CatalogVersion
   /// When it was served, by the wall clock of the node: milliseconds since 1970.
-  package var servedAtMilliseconds: UInt64
+  public var servedAtMilliseconds: UInt64
   /// How long ago the node last knew that it had everything; nil at a learner that never did.
-  package var staleness: Duration?
+  public var staleness: Duration?
 
-  package init(version: CatalogVersion, servedAtMilliseconds: UInt64, staleness: Duration?) {
+  public init(version: CatalogVersion, servedAtMilliseconds: UInt64, staleness: Duration?) {
     self.version = version
     self.servedAtMilliseconds = servedAtMilliseconds
     self.staleness = staleness
@@ -34,11 +34,11 @@ package struct ReadStamp: Hashable, Sendable {
 }
 
 /// A value with the state that it came from.
-package struct Answer<Value: Sendable>: Sendable {
-  package var value: Value
-  package var stamp: ReadStamp
+public struct Answer<Value: Sendable>: Sendable {
+  public var value: Value
+  public var stamp: ReadStamp
 
-  package init(_ value: Value, _ stamp: ReadStamp) {
+  public init(_ value: Value, _ stamp: ReadStamp) {
     self.value = value
     self.stamp = stamp
   }

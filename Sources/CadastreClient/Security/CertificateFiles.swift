@@ -3,11 +3,11 @@ import GRPCCore
 import NIOSSL
 
 /// A certificate with its chain, and the key that belongs to it, in PEM files.
-package struct CertificateFiles: Hashable, Sendable {
-  package var certificate: String
-  package var key: String
+public struct CertificateFiles: Hashable, Sendable {
+  public var certificate: String
+  public var key: String
 
-  package init(certificate: String, key: String) {
+  public init(certificate: String, key: String) {
     self.certificate = certificate
     self.key = key
   }

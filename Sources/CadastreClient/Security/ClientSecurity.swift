@@ -3,24 +3,24 @@ import GRPCCore
 import NIOSSL
 
 /// Whom a client trusts, and how it says who it is.
-package struct ClientSecurity: Hashable, Sendable {
+public struct ClientSecurity: Hashable, Sendable {
   /// Whether connections are encrypted at all.
-  package var isEncrypted = false
+  public var isEncrypted = false
   /// A PEM file with the certificates that vouch for servers; nil: those that the system trusts.
-  package var authority: String?
+  public var authority: String?
   /// How the client proves who it is, where servers ask for that.
-  package var certificate: CertificateFiles?
+  public var certificate: CertificateFiles?
   /// The name that a server's certificate must be for; nil: the host that is connected to.
-  package var serverName: String?
+  public var serverName: String?
   /// The token that goes with every call.
-  package var token: TokenSource?
+  public var token: TokenSource?
   /// Sends the token in plain text to other machines too.
-  package var allowsPlaintextToken = false
+  public var allowsPlaintextToken = false
 
-  package init() {}
+  public init() {}
 
   /// Where a token comes from.
-  package enum TokenSource: Hashable, Sendable {
+  public enum TokenSource: Hashable, Sendable {
     case text(String)
     /// The first line of a file, which is read again when it changes.
     case file(String)

@@ -4,9 +4,9 @@ import Foundation
 import SwiftProtobuf
 
 /// A message from outside that says something that cannot be.
-package struct MalformedMessage: Error, Equatable, Sendable, CustomStringConvertible {
+public struct MalformedMessage: Error, Equatable, Sendable, CustomStringConvertible {
   /// What is wrong, naming the field and what would be right.
-  package let description: String
+  public let description: String
 
   package init(_ description: String) { self.description = description }
 }

@@ -176,6 +176,10 @@ package nonisolated struct Cadastre_V1_SnapshotChunk: Sendable {
   /// On the last chunk: the digest of the state, 32 bytes; of the whole state also with a filter.
   package var digest: Data = Data()
 
+  /// On the last chunk, without a filter: the digest of the routes alone, 32 bytes, which whoever has
+  /// them can compute; FORMAT.md says how.
+  package var routesDigest: Data = Data()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -212,6 +216,11 @@ package nonisolated struct Cadastre_V1_VersionDelta: Sendable {
 
   /// More of this version follows in the next message.
   package var partial: Bool = false
+
+  /// The digest of all routes as of this version, 32 bytes: what a caller that applied every delta has
+  /// too. Absent with a filter, on a part that others follow, and on versions that are told from the
+  /// log; the newest version always has one.
+  package var routesDigest: Data = Data()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -471,7 +480,7 @@ nonisolated extension Cadastre_V1_WatchStarted: SwiftProtobuf.Message, SwiftProt
 
 nonisolated extension Cadastre_V1_SnapshotChunk: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".SnapshotChunk"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{1}routes\0\u{1}last\0\u{3}route_count\0\u{1}digest\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{1}routes\0\u{1}last\0\u{3}route_count\0\u{1}digest\0\u{3}routes_digest\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -484,6 +493,7 @@ nonisolated extension Cadastre_V1_SnapshotChunk: SwiftProtobuf.Message, SwiftPro
       case 3: try { try decoder.decodeSingularBoolField(value: &self.last) }()
       case 4: try { try decoder.decodeSingularUInt64Field(value: &self.routeCount) }()
       case 5: try { try decoder.decodeSingularBytesField(value: &self.digest) }()
+      case 6: try { try decoder.decodeSingularBytesField(value: &self.routesDigest) }()
       default: break
       }
     }
@@ -505,6 +515,9 @@ nonisolated extension Cadastre_V1_SnapshotChunk: SwiftProtobuf.Message, SwiftPro
     if !self.digest.isEmpty {
       try visitor.visitSingularBytesField(value: self.digest, fieldNumber: 5)
     }
+    if !self.routesDigest.isEmpty {
+      try visitor.visitSingularBytesField(value: self.routesDigest, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -514,6 +527,7 @@ nonisolated extension Cadastre_V1_SnapshotChunk: SwiftProtobuf.Message, SwiftPro
     if lhs.last != rhs.last {return false}
     if lhs.routeCount != rhs.routeCount {return false}
     if lhs.digest != rhs.digest {return false}
+    if lhs.routesDigest != rhs.routesDigest {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -551,7 +565,7 @@ nonisolated extension Cadastre_V1_DeltaBatch: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Cadastre_V1_VersionDelta: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".VersionDelta"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{3}removed_ids\0\u{1}upserted\0\u{1}partial\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{3}removed_ids\0\u{1}upserted\0\u{1}partial\0\u{3}routes_digest\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -563,6 +577,7 @@ nonisolated extension Cadastre_V1_VersionDelta: SwiftProtobuf.Message, SwiftProt
       case 2: try { try decoder.decodeRepeatedUInt64Field(value: &self.removedIds) }()
       case 3: try { try decoder.decodeRepeatedMessageField(value: &self.upserted) }()
       case 4: try { try decoder.decodeSingularBoolField(value: &self.partial) }()
+      case 5: try { try decoder.decodeSingularBytesField(value: &self.routesDigest) }()
       default: break
       }
     }
@@ -581,6 +596,9 @@ nonisolated extension Cadastre_V1_VersionDelta: SwiftProtobuf.Message, SwiftProt
     if self.partial != false {
       try visitor.visitSingularBoolField(value: self.partial, fieldNumber: 4)
     }
+    if !self.routesDigest.isEmpty {
+      try visitor.visitSingularBytesField(value: self.routesDigest, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -589,6 +607,7 @@ nonisolated extension Cadastre_V1_VersionDelta: SwiftProtobuf.Message, SwiftProt
     if lhs.removedIds != rhs.removedIds {return false}
     if lhs.upserted != rhs.upserted {return false}
     if lhs.partial != rhs.partial {return false}
+    if lhs.routesDigest != rhs.routesDigest {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -41,7 +41,10 @@ extension RouteTable {
     }
 
     /// The sum of the records of the routes as they are by now.
-    package var digest: StateDigest { table.digest }
+    package internal(set) var digest: StateDigest {
+      get { table.digest }
+      set { table.digest = newValue }
+    }
     /// The id that the next new route gets.
     package var nextRouteID: RouteID { table.nextRouteID }
 
@@ -52,6 +55,27 @@ extension RouteTable {
           around: RouteIndex.Needle(bytes))
         return entry.flatMap { $0.hasKey(bytes) ? RouteTable.route($0, next) : nil }
       }
+    }
+
+    /// The last entry by start at or before a key, and the one after it. Valid until the next change.
+    borrowing func entries(
+      around key: UnsafeRawBufferPointer
+    ) -> (RouteIndex.Entry?, RouteIndex.Entry?) {
+      let pair = indexes.trees[RouteTable.TreeIndex.byStart].entries(
+        around: RouteIndex.Needle(key))
+      return (pair.atOrBefore, pair.after)
+    }
+
+    /// Changes an index and nothing else: the caller sees to the other two and to ``digest``.
+    mutating func upsert(
+      _ payload: UnsafeRawBufferPointer, at key: UnsafeRawBufferPointer, in tree: Int
+    ) {
+      indexes.upsert(key: key, payload: payload, in: tree)
+    }
+
+    /// Like ``upsert(_:at:in:)``.
+    mutating func remove(_ key: UnsafeRawBufferPointer, from tree: Int) {
+      indexes.remove(key: key, from: tree)
     }
 
     /// Fills an empty table.

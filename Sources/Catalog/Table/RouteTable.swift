@@ -63,12 +63,12 @@ package struct RouteTable: Sendable {
 }
 
 /// What a router asks for: who owns a key.
-package struct RouteOwner: Hashable, Sendable {
-  package var route: RouteID
-  package var group: GroupID
-  package var state: RouteState
+public struct RouteOwner: Hashable, Sendable {
+  public var route: RouteID
+  public var group: GroupID
+  public var state: RouteState
 
-  package init(route: RouteID, group: GroupID, state: RouteState) {
+  public init(route: RouteID, group: GroupID, state: RouteState) {
     self.route = route
     self.group = group
     self.state = state

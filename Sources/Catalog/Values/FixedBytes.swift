@@ -1,5 +1,5 @@
 /// A fixed number of bytes with a meaning of its own, written in hexadecimal.
-package protocol FixedBytes: Hashable, Sendable, CustomStringConvertible {
+public protocol FixedBytes: Hashable, Sendable, CustomStringConvertible {
   /// How many bytes a value has.
   static var byteCount: Int { get }
   /// Exactly ``byteCount`` bytes.
@@ -10,24 +10,24 @@ package protocol FixedBytes: Hashable, Sendable, CustomStringConvertible {
 
 extension FixedBytes {
   /// Lower-case hexadecimal, two digits a byte.
-  package var description: String { hexadecimal(bytes) }
+  public var description: String { hexadecimal(bytes) }
 
   /// Reads what ``description`` writes; nil when it is not of that form.
-  package init?(hexadecimal text: some StringProtocol) {
+  public init?(hexadecimal text: some StringProtocol) {
     guard let bytes = Catalog.bytes(hexadecimal: text) else { return nil }
     self.init(bytes: bytes)
   }
 }
 
 /// The caller's name for a command: with it a command that is sent again is carried out once.
-package struct CommandID: FixedBytes {
-  package static let byteCount = 16
+public struct CommandID: FixedBytes {
+  public static let byteCount = 16
 
   private let storage: InlineBytes16
 
-  package var bytes: [UInt8] { storage.array }
+  public var bytes: [UInt8] { storage.array }
 
-  package init?(bytes: some Collection<UInt8>) {
+  public init?(bytes: some Collection<UInt8>) {
     guard let storage = InlineBytes16(bytes) else { return nil }
     self.storage = storage
   }
@@ -35,14 +35,14 @@ package struct CommandID: FixedBytes {
 
 /// Names a catalog: given at `init`, carried by every log of it, so that the logs of two catalogs
 /// are never mixed.
-package struct CatalogID: FixedBytes {
-  package static let byteCount = 16
+public struct CatalogID: FixedBytes {
+  public static let byteCount = 16
 
   private let storage: InlineBytes16
 
-  package var bytes: [UInt8] { storage.array }
+  public var bytes: [UInt8] { storage.array }
 
-  package init?(bytes: some Collection<UInt8>) {
+  public init?(bytes: some Collection<UInt8>) {
     guard let storage = InlineBytes16(bytes) else { return nil }
     self.storage = storage
   }

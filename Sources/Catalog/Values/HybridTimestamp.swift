@@ -1,27 +1,27 @@
 /// A hybrid logical clock's reading: 48 bits of milliseconds since 1970 and a 16-bit counter that
 /// orders what happened within one.
-package struct HybridTimestamp: Ordinal {
-  package static let zero = HybridTimestamp(0)
+public struct HybridTimestamp: Ordinal {
+  public static let zero = HybridTimestamp(0)
   /// The last millisecond that fits, in the year 10889.
-  package static let maximumMilliseconds: UInt64 = (1 << 48) - 1
+  public static let maximumMilliseconds: UInt64 = (1 << 48) - 1
 
   /// The start of the year 2200: a wall clock that is past it is wrong. An entry with its time would
   /// take all later entries there, since time never goes back.
   package static let latestPlausible = HybridTimestamp(milliseconds: 7_258_118_400_000)
 
   /// Milliseconds in the high 48 bits, the counter in the low 16.
-  package let rawValue: UInt64
-  package init(_ rawValue: UInt64) { self.rawValue = rawValue }
+  public let rawValue: UInt64
+  public init(_ rawValue: UInt64) { self.rawValue = rawValue }
 
   /// - Precondition: At most ``maximumMilliseconds``.
-  package init(milliseconds: UInt64, counter: UInt16 = 0) {
+  public init(milliseconds: UInt64, counter: UInt16 = 0) {
     precondition(milliseconds <= Self.maximumMilliseconds, "a time past the year 10889")
     rawValue = milliseconds << 16 | UInt64(counter)
   }
 
   /// Milliseconds since 1970-01-01T00:00:00Z.
-  package var milliseconds: UInt64 { rawValue >> 16 }
-  package var counter: UInt16 { UInt16(truncatingIfNeeded: rawValue) }
+  public var milliseconds: UInt64 { rawValue >> 16 }
+  public var counter: UInt16 { UInt16(truncatingIfNeeded: rawValue) }
 
   /// The earliest timestamp that is after this one and not before the wall clock's reading. A wall
   /// clock that went back does not take it back; a full counter moves into the next millisecond.
@@ -33,5 +33,5 @@ package struct HybridTimestamp: Ordinal {
 
 extension HybridTimestamp {
   /// `milliseconds.counter`, as in `1785312000123.7`.
-  package var description: String { "\(milliseconds).\(counter)" }
+  public var description: String { "\(milliseconds).\(counter)" }
 }

@@ -3,7 +3,7 @@ extension Key {
   /// `\\` for a backslash.
   ///
   /// - Throws: ``KeyError`` when an escape is malformed or the key is too long.
-  package init(text: some StringProtocol) throws(KeyError) {
+  public init(text: some StringProtocol) throws(KeyError) {
     var bytes: [UInt8] = []
     let utf8 = Array(text.utf8)
     bytes.reserveCapacity(utf8.count)
@@ -34,7 +34,7 @@ extension Key {
 extension Key: CustomStringConvertible {
   /// The key as text that ``init(text:)`` reads back: printable ASCII and well-formed UTF-8 as
   /// they are, every other byte as `\xNN`, a backslash as `\\`.
-  package var description: String {
+  public var description: String {
     if let text = String(validating: bytes, as: UTF8.self),
       text.unicodeScalars.allSatisfy({ $0.properties.generalCategory.isPlain && $0 != "\\" })
     {

@@ -2,18 +2,18 @@
 ///
 /// Keys are ordered as unsigned bytes; a key sorts before every key that extends it. The empty
 /// key, ``least``, is a key like any other and sorts first.
-package struct Key: Sendable {
+public struct Key: Sendable {
   /// The longest key, in bytes.
-  package static let maximumLength = 4096
+  public static let maximumLength = 4096
 
   /// The empty key, which sorts before all others.
-  package static let least = Key(unchecked: [])
+  public static let least = Key(unchecked: [])
 
   /// The key's bytes, at most ``maximumLength`` of them.
-  package let bytes: [UInt8]
+  public let bytes: [UInt8]
 
   /// - Throws: ``KeyError/tooLong(byteCount:)`` when there are more than ``maximumLength`` bytes.
-  package init(_ bytes: some Collection<UInt8>) throws(KeyError) {
+  public init(_ bytes: some Collection<UInt8>) throws(KeyError) {
     guard bytes.count <= Key.maximumLength else { throw .tooLong(byteCount: bytes.count) }
     self.bytes = Array(bytes)
   }
@@ -28,7 +28,7 @@ package struct Key: Sendable {
 }
 
 extension Key: Comparable, Hashable {
-  package static func < (left: Key, right: Key) -> Bool {
+  public static func < (left: Key, right: Key) -> Bool {
     left.bytes.withUnsafeBytes { l in
       right.bytes.withUnsafeBytes { r in l.isOrdered(before: r) }
     }
@@ -36,13 +36,13 @@ extension Key: Comparable, Hashable {
 }
 
 /// Why bytes or text are not a ``Key``.
-package enum KeyError: Error, Equatable, Sendable, CustomStringConvertible {
+public enum KeyError: Error, Equatable, Sendable, CustomStringConvertible {
   /// More than ``Key/maximumLength`` bytes.
   case tooLong(byteCount: Int)
   /// A backslash that starts none of the escapes `\\` and `\xNN`, at this offset of the text.
   case malformedEscape(offset: Int)
 
-  package var description: String {
+  public var description: String {
     switch self {
     case .tooLong(let count):
       "a key of \(count) bytes is too long: at most \(Key.maximumLength) bytes are allowed"

@@ -1,19 +1,19 @@
 /// One parcel of the keyspace: which group owns it, and since when it is as it is.
-package struct Route: Hashable, Sendable {
-  package var id: RouteID
-  package var span: KeySpan
-  package var group: GroupID
-  package var state: RouteState
+public struct Route: Hashable, Sendable {
+  public var id: RouteID
+  public var span: KeySpan
+  public var group: GroupID
+  public var state: RouteState
   /// The route that this one was split from; nil for a route of the bootstrap.
-  package var parent: RouteID?
+  public var parent: RouteID?
   /// Where replicas may live: sorted, without repeats; empty means anywhere.
-  package var allowedRegions: [Region]
+  public var allowedRegions: [Region]
   /// The version that made the route what it is.
-  package var version: CatalogVersion
+  public var version: CatalogVersion
   /// The time of the entry that made that version.
-  package var changedAt: HybridTimestamp
+  public var changedAt: HybridTimestamp
 
-  package init(
+  public init(
     id: RouteID, span: KeySpan, group: GroupID, state: RouteState = .active,
     parent: RouteID? = nil, allowedRegions: [Region] = [], version: CatalogVersion,
     changedAt: HybridTimestamp
@@ -30,7 +30,7 @@ package struct Route: Hashable, Sendable {
 }
 
 /// What may be done with the keys of a route. The raw value is its byte in the log.
-package enum RouteState: UInt8, CaseIterable, Sendable {
+public enum RouteState: UInt8, CaseIterable, Sendable {
   /// Serves reads and writes.
   case active = 0
   /// Serves reads; writes wait, as before a hand-over.
@@ -45,7 +45,7 @@ package enum RouteState: UInt8, CaseIterable, Sendable {
 
 extension RouteState: CustomStringConvertible {
   /// The state's name, as commands and listings write it.
-  package var description: String {
+  public var description: String {
     switch self {
     case .active: "active"
     case .writeFenced: "write-fenced"
@@ -56,7 +56,7 @@ extension RouteState: CustomStringConvertible {
   }
 
   /// Reads what ``description`` writes.
-  package init?(name: some StringProtocol) {
+  public init?(name: some StringProtocol) {
     guard let state = Self.allCases.first(where: { $0.description == name }) else { return nil }
     self = state
   }

@@ -96,7 +96,7 @@ struct ServerCatalog: CatalogReader, CatalogWriter {
         case .started(_, let version, reset: nil): update = .started(version)
         case .started(_, _, reset: .some(let reason)):
           return resetReason.withLock { $0 = reason }
-        case .snapshot(_, _, end: nil): return
+        case .snapshot(_, _, end: nil), .digest: return
         case .progress(let stamp): update = .passed(stamp.version)
         case .snapshot(let version, _, end: .some(let end)):
           update = .reset(

@@ -35,8 +35,10 @@ struct DeltaPacker {
 
   init(byteCount: Int) { self.byteCount = byteCount }
 
-  mutating func add(_ delta: RouteDelta) throws {
-    let wire = Wire.VersionDelta(delta)
+  /// Adds a version, with the digest of its routes where that is at hand.
+  mutating func add(_ delta: RouteDelta, digest: StateDigest? = nil) throws {
+    var wire = Wire.VersionDelta(delta)
+    if let digest { wire.routesDigest = Data(digest.bytes) }
     let cost = wire.approximateSize
     if size > 0, size + cost > byteCount { try flush() }
     guard cost <= byteCount else { return try add(oversized: wire) }
@@ -80,6 +82,7 @@ struct DeltaPacker {
       }
     }
     part.partial = false
+    part.routesDigest = delta.routesDigest
     messages.append(try message())
   }
 }
@@ -94,7 +97,7 @@ extension Cadastre_V1_VersionDelta {
 
   /// About how many bytes it takes on the wire.
   fileprivate var approximateSize: Int {
-    16 + removedIds.count * 10 + upserted.reduce(0) { $0 + $1.approximateSize }
+    48 + removedIds.count * 10 + upserted.reduce(0) { $0 + $1.approximateSize }
   }
 }
 

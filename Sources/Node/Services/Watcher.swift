@@ -144,7 +144,7 @@ struct Watcher {
       version.rawValue - cursor.rawValue < Self.versionsPerStep
     {
       guard let next = delta(to: version.next), era == core.era else { break }
-      if let delta = next { try packer.add(delta) }
+      if let delta = next { try packer.add(delta, digest: digest(at: version.next)) }
       version = version.next
     }
     guard version > cursor else { return nil }
@@ -157,6 +157,12 @@ struct Watcher {
   private func delta(to version: CatalogVersion) -> RouteDelta?? {
     if filter == .all { return core.store.delta(to: version).map { .some($0) } }
     return core.store.change(to: version).map { $0.delta(through: filter) }
+  }
+
+  /// What a caller that has all routes of a version can compare its own with; nil where the version is
+  /// not in memory, as only older ones are not.
+  private func digest(at version: CatalogVersion) -> StateDigest? {
+    filter == .all ? core.store.table(at: version)?.digest : nil
   }
 
   /// Reads and encodes when its turn has come, on a thread that may block. Neither the turn nor what
@@ -195,7 +201,9 @@ struct Watcher {
     }
     var packer = DeltaPacker(byteCount: core.limits.messageByteCount)
     for change in changes {
-      if let delta = change.delta(through: filter) { try packer.add(delta) }
+      if let delta = change.delta(through: filter) {
+        try packer.add(delta, digest: digest(at: change.version))
+      }
     }
     return .messages(share(through: last.version, try packer.finish(), isFull: true))
   }
@@ -277,6 +285,7 @@ struct Watcher {
     chunk.snapshot.last = true
     chunk.snapshot.routeCount = UInt64(count)
     chunk.snapshot.digest = Data(state.digest.bytes)
+    if filter == .all { chunk.snapshot.routesDigest = Data(state.routes.digest.bytes) }
     try await writer.write(EncodedMessage(chunk))
   }
 

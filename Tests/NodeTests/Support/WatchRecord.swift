@@ -28,7 +28,7 @@ extension WatchRecord.Stream {
       case .delta(let delta): return delta.to
       case .progress(let stamp): return stamp.version
       case .snapshot(let version, _, end: .some): return version
-      case .snapshot: continue
+      case .snapshot, .digest: continue
       case .started(_, let version, reset: nil): return version
       // What was there before counts until the snapshot is whole.
       case .started: return from
@@ -152,7 +152,7 @@ extension WatchRecord.Stream {
         if let id = delta.removed.first(where: { !before.contains($0) }) {
           return "version \(delta.to) removes route \(id), which was not asked for"
         }
-      case .started, .progress: break
+      case .started, .digest, .progress: break
       }
     }
     return nil
@@ -166,7 +166,7 @@ extension WatchRecord.Stream {
     for event in events {
       switch event {
       case .started(_, let start, _): version = start
-      case .snapshot: break
+      case .snapshot, .digest: break
       case .delta(let delta):
         if let problem = body(version, delta.to, false) { return problem }
         version = delta.to
@@ -224,7 +224,7 @@ extension WatchRecord.Stream {
         guard routes == truth.routes(version, filter), end.routeCount == UInt64(routes.count) else {
           return "the snapshot of version \(version) is not that version"
         }
-      case .delta, .progress: break
+      case .delta, .digest, .progress: break
       }
     }
     return nil
