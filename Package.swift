@@ -156,6 +156,18 @@ if !coreOnly {
       swiftSettings: settings
     ),
     .testTarget(
+      name: "ClientTests",
+      dependencies: [
+        "CadastreClient", "StateMachines", "Catalog", "TestSupport",
+        .product(name: "GRPCCore", package: "grpc-swift-2"),
+      ],
+      swiftSettings: settings
+    ),
+    // What a program outside the package sees of the client: it compiles against what is public.
+    .executableTarget(
+      name: "client-example", dependencies: ["CadastreClient"], path: "Tests/ClientExample",
+      packageAccess: false, swiftSettings: settings),
+    .testTarget(
       name: "NodeTests",
       dependencies: [
         "Node", "CadastreClient", "CadastreProtocol", "Replay", "StateMachines", "Catalog",

@@ -22,8 +22,8 @@ struct IndexBench {
     usage: index-bench [--routes N] [--lookups N] [--seed S] 
              [--only NAMES] [--keys FILE] [--lookup-keys FILE] [--splits FILE] [--write FOLDER]
 
-      --only NAMES    of lookup, memory, split, batch, retain, store, churn, clock, with commas
-                      between them
+      --only NAMES    of lookup, client, memory, split, batch, retain, store, churn, clock, with
+                      commas between them
       --keys FILE     routes start at the keys of this file, not at made ones
       --lookup-keys FILE  look these keys up
       --splits FILE   churn splits at the keys of this file, in their order
@@ -85,6 +85,7 @@ struct IndexBench {
 
     var bench = TableBench(starts: starts, lookups: lookups, random: random)
     if runs("lookup") { bench.lookUp("lookup") }
+    if runs("client") { try bench.lookUpAsAClient() }
     if runs("memory") { bench.measureMemory("memory") }
     if runs("split") { try bench.splitOneByOne() }
     if runs("batch") { try bench.splitInBatches(name: "batch_split_1000", batches: 100) }

@@ -3,7 +3,7 @@ import Catalog
 /// A table of routes that start at given keys, and what is measured of it.
 struct TableBench {
   private(set) var table: RouteTable
-  private let lookups: KeyFile
+  let lookups: KeyFile
   private var random: Generator
   private let overhead = clockOverhead()
   private var clock: UInt64 = 0

@@ -27,11 +27,14 @@ package enum RouteChange: Hashable, Sendable {
 
 /// A route of the bootstrap: it reaches from `start` to the start of the next.
 public struct RouteSeedRequest: Hashable, Sendable {
+  /// The first key.
   public var start: Key
+  /// Who is to serve it.
   public var group: GroupID
   /// In any order; none means anywhere.
   public var allowedRegions: [Region]
 
+  /// A route that begins at `start`.
   public init(start: Key, group: GroupID, allowedRegions: [Region] = []) {
     self.start = start
     self.group = group
@@ -43,8 +46,10 @@ public struct RouteSeedRequest: Hashable, Sendable {
 public struct SplitRequest: Hashable, Sendable {
   /// The route that the caller believes to hold the key, or nil to cut whichever does.
   public var route: RouteID?
+  /// Where to cut.
   public var at: Key
 
+  /// A cut at `key`.
   public init(route: RouteID? = nil, at key: Key) {
     self.route = route
     self.at = key
@@ -53,9 +58,12 @@ public struct SplitRequest: Hashable, Sendable {
 
 /// Two neighbours that become one. Named in the wrong order they are taken in the right one.
 public struct MergeRequest: Hashable, Sendable {
+  /// The one that stays.
   public var left: RouteID
+  /// The one that goes into it.
   public var right: RouteID
 
+  /// Two neighbours.
   public init(left: RouteID, right: RouteID) {
     self.left = left
     self.right = right

@@ -6,6 +6,7 @@
 The stubs are generated from proto/ into a temporary folder; nodes are real processes.
 """
 
+import hashlib
 import os
 import pathlib
 import random
@@ -19,6 +20,7 @@ import unittest
 import uuid
 
 import grpc
+from google.protobuf import descriptor_pool, message_factory
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
@@ -86,6 +88,35 @@ class Node:
         self.process.stderr.close()
 
 
+def varint(number):
+    written = bytearray()
+    while number >= 0x80:
+        written.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes(written) + bytes([number])
+
+
+def record(route):
+    """The bytes that stand for a route in a digest, by FORMAT.md."""
+    text = b"\x01" + route.id.to_bytes(8, "little") + varint(len(route.start)) + route.start
+    if route.HasField("end"):
+        text += b"\x01" + varint(len(route.end)) + route.end
+    else:
+        text += b"\x00"
+    text += route.group_id.to_bytes(8, "little") + bytes([route.state - 1])
+    text += route.parent_id.to_bytes(8, "little") + varint(len(route.allowed_regions))
+    for region in route.allowed_regions:
+        text += varint(len(region)) + region.encode()
+    return text + route.version.to_bytes(8, "little") + route.changed_at.to_bytes(8, "little")
+
+
+def digest(routes):
+    """The digest of routes: the sum of the hashes of their records."""
+    total = sum(
+        int.from_bytes(hashlib.sha256(record(route)).digest(), "little") for route in routes)
+    return (total % 2**256).to_bytes(32, "little")
+
+
 class ForeignClient(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory(prefix="cadastre-grpcio-")
@@ -146,6 +177,48 @@ class ForeignClient(unittest.TestCase):
         answer = self.reads.ResolveBatch(
             reads_pb2.ResolveBatchRequest(keys=[b"", b"g", b"zz", b"h"]), timeout=PATIENCE)
         self.assertEqual(list(answer.group_ids), [1, 2, 3, 2])
+        self.assertEqual(list(answer.routes), [])
+        answer = self.reads.ResolveBatch(
+            reads_pb2.ResolveBatchRequest(keys=[b"zz", b"h", b"g"], include_routes=True),
+            timeout=PATIENCE)
+        # Each route once, as the keys first met it.
+        self.assertEqual([route.id for route in answer.routes], [3, 2])
+        code, detail = self.refusal(
+            lambda: self.reads.ResolveBatch(
+                reads_pb2.ResolveBatchRequest(keys=[b"a"] * 10_001), timeout=PATIENCE))
+        self.assertEqual((code, detail.code), (grpc.StatusCode.INVALID_ARGUMENT, "malformed"))
+
+    def test_a_batch_of_commands_is_all_or_nothing(self):
+        version = self.bootstrap(b"g").version
+        points = [commands_pb2.SplitPoint(at=at) for at in (b"a", b"m", b"x")]
+        done = self.commands.SplitBatch(
+            commands_pb2.SplitBatchRequest(header=self.header(), splits=points), timeout=PATIENCE)
+        self.assertEqual((done.version, len(done.new_route_ids)), (version + 1, 3))
+        points = [commands_pb2.SplitPoint(at=b"b"), commands_pb2.SplitPoint(at=b"z", route_id=1)]
+        code, detail = self.refusal(
+            lambda: self.commands.SplitBatch(
+                commands_pb2.SplitBatchRequest(header=self.header(), splits=points),
+                timeout=PATIENCE))
+        self.assertEqual(code, grpc.StatusCode.FAILED_PRECONDITION)
+        # The refusal names the route that was meant and the one that holds the key.
+        self.assertEqual([route.id for route in detail.newer_routes], [1])
+        self.assertEqual(detail.holder.start, b"x")
+        answer = self.reads.GetStatus(reads_pb2.GetStatusRequest(), timeout=PATIENCE)
+        self.assertEqual((answer.stamp.version, answer.route_count), (version + 1, 5))
+
+    def test_pages(self):
+        version = self.bootstrap(*(b"k%02d" % number for number in range(25))).version
+        starts, token = [], b""
+        while True:
+            page = self.reads.ListRoutes(
+                reads_pb2.ListRoutesRequest(page_size=10, page_token=token), timeout=PATIENCE)
+            self.assertEqual(page.stamp.version, version)
+            starts += [route.start for route in page.routes]
+            token = page.next_page_token
+            if not token:
+                break
+            self.split(b"z%d" % len(starts))  # The listing goes on at its version.
+        self.assertEqual(starts, [b""] + [b"k%02d" % number for number in range(25)])
 
     def test_the_same_command_twice(self):
         self.bootstrap()
@@ -175,15 +248,41 @@ class ForeignClient(unittest.TestCase):
                     header=header, split=commands_pb2.SplitPoint(at=b"f")), timeout=PATIENCE))
         self.assertEqual((code, detail.code), (grpc.StatusCode.ABORTED, "stale_version"))
         self.assertEqual(detail.catalog_version, version)
+        self.assertEqual([(route.start, route.end) for route in detail.newer_routes], [(b"", b"m")])
+        move = commands_pb2.MoveRequest(header=self.header(), route_ids=[99], group_id=1)
+        code, detail = self.refusal(lambda: self.commands.Move(move, timeout=PATIENCE))
+        self.assertEqual((code, detail.code), (grpc.StatusCode.NOT_FOUND, "no_such_route"))
+        # An id that was used for something else: the details say where.
+        header = self.header()
+        first = self.commands.Move(
+            commands_pb2.MoveRequest(header=header, route_ids=[1], group_id=5), timeout=PATIENCE)
+        code, detail = self.refusal(
+            lambda: self.commands.Move(
+                commands_pb2.MoveRequest(header=header, route_ids=[1], group_id=6),
+                timeout=PATIENCE))
+        self.assertEqual((code, detail.code),
+                         (grpc.StatusCode.ALREADY_EXISTS, "command_id_reused"))
+        self.assertEqual(detail.position, first.position)
+        code, detail = self.refusal(
+            lambda: self.reads.ListRoutes(
+                reads_pb2.ListRoutesRequest(at_version=1000), timeout=PATIENCE))
+        self.assertIn(code, (grpc.StatusCode.OUT_OF_RANGE, grpc.StatusCode.INVALID_ARGUMENT))
+        self.assertTrue(detail.code and detail.remedy)
+        unknown = self.channel.unary_unary("/cadastre.v1.CatalogReads/Guess")
+        code, _ = self.refusal(lambda: unknown(b"", timeout=PATIENCE))
+        self.assertEqual(code, grpc.StatusCode.UNIMPLEMENTED)
 
     def test_deadlines(self):
         self.bootstrap()
         request = reads_pb2.ResolveRequest(
             key=b"a", demand=types_pb2.ReadDemand(min_catalog_version=1000))
-        code, _ = self.refusal(lambda: self.reads.Resolve(request, timeout=PATIENCE))
-        # A leader knows that nobody has that version; it does not let the caller wait for it.
-        self.assertIn(code, (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INVALID_ARGUMENT,
-                             grpc.StatusCode.FAILED_PRECONDITION))
+        # Answered before the deadline, with what there is.
+        code, detail = self.refusal(lambda: self.reads.Resolve(request, timeout=PATIENCE))
+        self.assertEqual((code, detail.code), (grpc.StatusCode.UNAVAILABLE, "behind"))
+        self.assertEqual(detail.catalog_version, 1)
+        # One that was over when it came.
+        code, _ = self.refusal(lambda: self.reads.Resolve(request, timeout=0))
+        self.assertEqual(code, grpc.StatusCode.DEADLINE_EXCEEDED)
         code, _ = self.refusal(
             lambda: list(self.watches.Watch(watch_pb2.WatchRequest(), timeout=0.3)))
         self.assertEqual(code, grpc.StatusCode.DEADLINE_EXCEEDED)
@@ -219,6 +318,45 @@ class ForeignClient(unittest.TestCase):
             newest = self.split(b"b%d" % number).version
         self.assertEqual(self.follow(last, newest), list(range(last + 1, newest + 1)))
 
+    def test_a_watch_that_is_open_hears_of_the_end(self):
+        self.bootstrap()
+        call = self.watches.Watch(watch_pb2.WatchRequest(), timeout=PATIENCE)
+        self.assertEqual(next(call).WhichOneof("kind"), "started")
+        self.node.end(signal.SIGKILL)
+        code, _ = self.refusal(lambda: list(call))
+        self.assertEqual(code, grpc.StatusCode.UNAVAILABLE)
+        self.node.start()
+
+    def test_routes_add_up_to_the_digests_that_are_told(self):
+        self.bootstrap(b"g", b"p")
+        routes = {}
+        call = self.watches.Watch(watch_pb2.WatchRequest(), timeout=PATIENCE)
+        proven = set()
+        for message in call:
+            kind = message.WhichOneof("kind")
+            if kind == "snapshot":
+                routes.update((route.id, route) for route in message.snapshot.routes)
+                if message.snapshot.last:
+                    self.assertEqual(digest(routes.values()), message.snapshot.routes_digest)
+                    self.split(b"k")
+                    self.commands.Merge(
+                        commands_pb2.MergeRequest(
+                            header=self.header(),
+                            merges=[commands_pb2.MergePair(left_route_id=2, right_route_id=4)]),
+                        timeout=PATIENCE)
+            elif kind == "deltas":
+                for delta in message.deltas.deltas:
+                    for route_id in delta.removed_ids:
+                        del routes[route_id]
+                    routes.update((route.id, route) for route in delta.upserted)
+                    if delta.routes_digest:
+                        self.assertEqual(digest(routes.values()), delta.routes_digest)
+                        proven.add(delta.version)
+            if 3 in proven:
+                break
+        call.cancel()
+        self.assertEqual(sorted(routes), [1, 2, 3])
+
     # What tools ask
 
     def test_health(self):
@@ -231,6 +369,21 @@ class ForeignClient(unittest.TestCase):
             lambda: health.Check(
                 health_pb2.HealthCheckRequest(service="nothing"), timeout=PATIENCE))
         self.assertEqual(code, grpc.StatusCode.NOT_FOUND)
+        watch = health.Watch(health_pb2.HealthCheckRequest(service=""), timeout=PATIENCE)
+        self.assertEqual(next(watch).status, health_pb2.HealthCheckResponse.SERVING)
+        watch.cancel()
+
+    def test_a_call_by_reflection_alone(self):
+        self.bootstrap(b"g")
+        pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(self.channel))
+        method = pool.FindServiceByName("cadastre.v1.CatalogReads").methods_by_name["Resolve"]
+        request = message_factory.GetMessageClass(method.input_type)(key=b"house")
+        answer = message_factory.GetMessageClass(method.output_type)
+        call = self.channel.unary_unary(
+            f"/{method.containing_service.full_name}/{method.name}",
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=answer.FromString)
+        self.assertEqual(call(request, timeout=PATIENCE).route.group_id, 2)
 
     def test_reflection(self):
         database = ProtoReflectionDescriptorDatabase(self.channel)

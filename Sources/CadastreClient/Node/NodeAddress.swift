@@ -5,6 +5,7 @@ public struct NodeAddress: Hashable, Sendable, CustomStringConvertible {
   /// 0, where a node is told to listen: any free one.
   public var port: Int
 
+  /// The node at a host and port.
   public init(host: String, port: Int) {
     self.host = host
     self.port = port
@@ -30,6 +31,7 @@ public struct NodeAddress: Hashable, Sendable, CustomStringConvertible {
     self.init(host: String(host), port: Int(port))
   }
 
+  /// `host:port`, as it is read.
   public var description: String {
     host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
   }

@@ -7,6 +7,7 @@ import SwiftProtobuf
 
 /// What became of a command.
 public struct CommandReceipt: Hashable, Sendable {
+  /// What carrying it out came to.
   public enum Outcome: String, Sendable {
     /// It made an entry.
     case appended
@@ -16,7 +17,9 @@ public struct CommandReceipt: Hashable, Sendable {
     case repeated
   }
 
+  /// The id that it was sent under.
   public var command: CommandID
+  /// What carrying it out came to.
   public var outcome: Outcome
   /// Its entry, or the last one where nothing was appended.
   public var position: LogPosition

@@ -11,6 +11,7 @@ public struct ReadDemand: Hashable, Sendable {
   /// The node knew within this time that it had everything; nil asks nothing of the kind.
   public var maximumStaleness: Duration?
 
+  /// Asks for a version, for freshness, for both or for neither.
   public init(minimumVersion: CatalogVersion = .zero, maximumStaleness: Duration? = nil) {
     self.minimumVersion = minimumVersion
     self.maximumStaleness = maximumStaleness
@@ -26,6 +27,7 @@ public struct ReadStamp: Hashable, Sendable {
   /// How long ago the node last knew that it had everything; nil at a learner that never did.
   public var staleness: Duration?
 
+  /// A stamp of these parts.
   public init(version: CatalogVersion, servedAtMilliseconds: UInt64, staleness: Duration?) {
     self.version = version
     self.servedAtMilliseconds = servedAtMilliseconds
@@ -35,9 +37,12 @@ public struct ReadStamp: Hashable, Sendable {
 
 /// A value with the state that it came from.
 public struct Answer<Value: Sendable>: Sendable {
+  /// What was asked for.
   public var value: Value
+  /// The state that it came from.
   public var stamp: ReadStamp
 
+  /// A value from a state.
   public init(_ value: Value, _ stamp: ReadStamp) {
     self.value = value
     self.stamp = stamp

@@ -60,8 +60,12 @@ extension Refusal {
 }
 
 extension MalformedMessage: RPCErrorConvertible {
-  package var rpcErrorCode: RPCError.Code { .invalidArgument }
-  package var rpcErrorMessage: String { NodeError(self).rpcErrorMessage }
-  package var rpcErrorMetadata: Metadata { NodeError(self).rpcErrorMetadata }
-  package var rpcErrorCause: (any Error)? { nil }
+  /// The status that a call fails with by it.
+  public var rpcErrorCode: RPCError.Code { .invalidArgument }
+  /// What the caller is told.
+  public var rpcErrorMessage: String { NodeError(self).rpcErrorMessage }
+  /// The details for programs.
+  public var rpcErrorMetadata: Metadata { NodeError(self).rpcErrorMetadata }
+  /// Nothing else.
+  public var rpcErrorCause: (any Error)? { nil }
 }

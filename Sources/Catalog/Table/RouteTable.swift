@@ -64,10 +64,14 @@ package struct RouteTable: Sendable {
 
 /// What a router asks for: who owns a key.
 public struct RouteOwner: Hashable, Sendable {
+  /// The route that holds the key.
   public var route: RouteID
+  /// The group that serves it.
   public var group: GroupID
+  /// What may be done with it.
   public var state: RouteState
 
+  /// An owner of these parts.
   public init(route: RouteID, group: GroupID, state: RouteState) {
     self.route = route
     self.group = group

@@ -21,12 +21,15 @@ extension FixedBytes {
 
 /// The caller's name for a command: with it a command that is sent again is carried out once.
 public struct CommandID: FixedBytes {
+  /// How many bytes an id has.
   public static let byteCount = 16
 
   private let storage: InlineBytes16
 
+  /// The bytes of the id.
   public var bytes: [UInt8] { storage.array }
 
+  /// Takes sixteen bytes; nil when there are more or fewer.
   public init?(bytes: some Collection<UInt8>) {
     guard let storage = InlineBytes16(bytes) else { return nil }
     self.storage = storage
@@ -36,12 +39,15 @@ public struct CommandID: FixedBytes {
 /// Names a catalog: given at `init`, carried by every log of it, so that the logs of two catalogs
 /// are never mixed.
 public struct CatalogID: FixedBytes {
+  /// How many bytes an id has.
   public static let byteCount = 16
 
   private let storage: InlineBytes16
 
+  /// The bytes of the id.
   public var bytes: [UInt8] { storage.array }
 
+  /// Takes sixteen bytes; nil when there are more or fewer.
   public init?(bytes: some Collection<UInt8>) {
     guard let storage = InlineBytes16(bytes) else { return nil }
     self.storage = storage

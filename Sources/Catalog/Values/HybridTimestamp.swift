@@ -1,6 +1,7 @@
 /// A hybrid logical clock's reading: 48 bits of milliseconds since 1970 and a 16-bit counter that
 /// orders what happened within one.
 public struct HybridTimestamp: Ordinal {
+  /// Before all others.
   public static let zero = HybridTimestamp(0)
   /// The last millisecond that fits, in the year 10889.
   public static let maximumMilliseconds: UInt64 = (1 << 48) - 1
@@ -11,6 +12,7 @@ public struct HybridTimestamp: Ordinal {
 
   /// Milliseconds in the high 48 bits, the counter in the low 16.
   public let rawValue: UInt64
+  /// Takes milliseconds and counter in one number.
   public init(_ rawValue: UInt64) { self.rawValue = rawValue }
 
   /// - Precondition: At most ``maximumMilliseconds``.
@@ -21,6 +23,7 @@ public struct HybridTimestamp: Ordinal {
 
   /// Milliseconds since 1970-01-01T00:00:00Z.
   public var milliseconds: UInt64 { rawValue >> 16 }
+  /// Orders what happened within a millisecond.
   public var counter: UInt16 { UInt16(truncatingIfNeeded: rawValue) }
 
   /// The earliest timestamp that is after this one and not before the wall clock's reading. A wall

@@ -5,8 +5,10 @@ public protocol Ordinal: Comparable, Hashable, Sendable, CustomStringConvertible
 }
 
 extension Ordinal {
+  /// In the order of the numbers.
   public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
 
+  /// The number in decimal.
   public var description: String { String(rawValue) }
 
   /// The one after this.
@@ -17,13 +19,17 @@ extension Ordinal {
 
 /// Names a route for as long as the catalog lives; never given to a second route. Starts at 1.
 public struct RouteID: Ordinal {
+  /// The number.
   public let rawValue: UInt64
+  /// Takes the number.
   public init(_ rawValue: UInt64) { self.rawValue = rawValue }
 }
 
 /// Names a group: the set of replicas that serves a route's keys.
 public struct GroupID: Ordinal {
+  /// The number.
   public let rawValue: UInt64
+  /// Takes the number.
   public init(_ rawValue: UInt64) { self.rawValue = rawValue }
 }
 
@@ -31,18 +37,24 @@ public struct GroupID: Ordinal {
 ///
 /// ``zero`` is the catalog before its first entry.
 public struct CatalogVersion: Ordinal {
+  /// Before the first entry.
   public static let zero = CatalogVersion(0)
 
+  /// The number.
   public let rawValue: UInt64
+  /// Takes the number.
   public init(_ rawValue: UInt64) { self.rawValue = rawValue }
 }
 
 /// The place of an entry in its stream. The first entry is at 1; ``zero`` is before it.
 public struct LogPosition: Ordinal {
+  /// Before the first entry.
   public static let zero = LogPosition(0)
   /// No log gets further, so that there always is a position after one that was read.
   public static let last = LogPosition(UInt64(Int64.max))
 
+  /// The number.
   public let rawValue: UInt64
+  /// Takes the number.
   public init(_ rawValue: UInt64) { self.rawValue = rawValue }
 }

@@ -28,6 +28,7 @@ public struct Key: Sendable {
 }
 
 extension Key: Comparable, Hashable {
+  /// In the order of unsigned bytes.
   public static func < (left: Key, right: Key) -> Bool {
     left.bytes.withUnsafeBytes { l in
       right.bytes.withUnsafeBytes { r in l.isOrdered(before: r) }
@@ -42,6 +43,7 @@ public enum KeyError: Error, Equatable, Sendable, CustomStringConvertible {
   /// A backslash that starts none of the escapes `\\` and `\xNN`, at this offset of the text.
   case malformedEscape(offset: Int)
 
+  /// What is wrong.
   public var description: String {
     switch self {
     case .tooLong(let count):

@@ -22,6 +22,7 @@ public struct KeySpan: Hashable, Sendable {
     self.upper = upper
   }
 
+  /// Whether `key` lies in the span.
   public func contains(_ key: Key) -> Bool {
     lower <= key && (upper.map { key < $0 } ?? true)
   }
@@ -44,6 +45,7 @@ public enum KeySpanError: Error, Equatable, Sendable, CustomStringConvertible {
   /// No key is at or after `lower` and before `upper`.
   case empty(lower: Key, upper: Key)
 
+  /// What is wrong.
   public var description: String {
     switch self {
     case .empty(let lower, let upper):

@@ -6,6 +6,7 @@ public struct Region: Hashable, Comparable, Sendable, CustomStringConvertible {
   /// The most regions that a route can name.
   public static let maximumCount = 100
 
+  /// The name.
   public let name: String
 
   /// - Throws: ``RegionError`` when `name` is not of the form above.
@@ -22,6 +23,7 @@ public struct Region: Hashable, Comparable, Sendable, CustomStringConvertible {
     left.name.utf8.lexicographicallyPrecedes(right.name.utf8)
   }
 
+  /// The name.
   public var description: String { name }
 }
 
@@ -29,6 +31,7 @@ public struct Region: Hashable, Comparable, Sendable, CustomStringConvertible {
 public enum RegionError: Error, Equatable, Sendable, CustomStringConvertible {
   case malformed(String)
 
+  /// What is wrong.
   public var description: String {
     switch self {
     case .malformed(let name):

@@ -1,8 +1,12 @@
 /// One parcel of the keyspace: which group owns it, and since when it is as it is.
 public struct Route: Hashable, Sendable {
+  /// Names the route for ever.
   public var id: RouteID
+  /// The keys that it holds.
   public var span: KeySpan
+  /// Who serves it.
   public var group: GroupID
+  /// What may be done with its keys.
   public var state: RouteState
   /// The route that this one was split from; nil for a route of the bootstrap.
   public var parent: RouteID?
@@ -13,6 +17,7 @@ public struct Route: Hashable, Sendable {
   /// The time of the entry that made that version.
   public var changedAt: HybridTimestamp
 
+  /// A route of these parts.
   public init(
     id: RouteID, span: KeySpan, group: GroupID, state: RouteState = .active,
     parent: RouteID? = nil, allowedRegions: [Region] = [], version: CatalogVersion,
