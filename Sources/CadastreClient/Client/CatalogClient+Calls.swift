@@ -1,5 +1,6 @@
 import Catalog
 import StateMachines
+import Synchronization
 
 extension CatalogClient {
   /// The route that holds `key`, from here where what is here meets the demand, else asked of a node.

@@ -51,7 +51,7 @@ public final class CatalogClient: Sendable {
   struct State: Sendable {
     var choice: NodeChoice
     var budget: RetryBudget
-    var generator: any RandomNumberGenerator & Sendable
+    var generator: AnyGenerator
     var freshness = TableFreshness()
     /// What reads must not be older than.
     var floor = CatalogVersion.zero
@@ -87,7 +87,7 @@ public final class CatalogClient: Sendable {
     state = Mutex(
       State(
         choice: NodeChoice(endpoints, home: options.region, policy: options.retry),
-        budget: RetryBudget(options.retry), generator: generator))
+        budget: RetryBudget(options.retry), generator: AnyGenerator(generator)))
   }
 
   /// Keeps connections and routes until the task is cancelled.

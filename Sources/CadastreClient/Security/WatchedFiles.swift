@@ -64,22 +64,6 @@ package final class WatchedFiles<Value: Sendable>: Sendable {
   }
 }
 
-/// What tells one state of a file from another without reading it.
-private struct FileStamp: Equatable, Sendable {
-  private let numbers: [Int]
-
-  /// Follows links, as reading does. Nil where there is no file.
-  init?(_ path: String) {
-    var status = stat()
-    guard stat(path, &status) == 0 else { return nil }
-    numbers = [
-      Int(truncatingIfNeeded: status.st_dev), Int(truncatingIfNeeded: status.st_ino),
-      Int(status.st_size), status.st_mtim.tv_sec, status.st_mtim.tv_nsec,
-      status.st_ctim.tv_sec, status.st_ctim.tv_nsec,
-    ]
-  }
-}
-
 /// The content of a file of at most a mebibyte.
 ///
 /// - Throws: ``NodeError`` with the reason `file_unreadable`, which names `what`.

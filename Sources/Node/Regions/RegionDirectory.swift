@@ -77,7 +77,7 @@ package final class RegionDirectory: Sendable {
       for text in addresses {
         guard let address = try? NodeAddress(text) else { continue }
         group.addTask {
-          let answer = try? await NodeClient.with(address, connection: connection) {
+          let answer = try? await NodeClient.with(address, connection: self.connection) {
             try await $0.regions(deadline: Self.patience)
           }
           return answer.map { (address, $0) }

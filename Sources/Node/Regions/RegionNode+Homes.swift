@@ -107,7 +107,8 @@ extension RegionNode {
     case .none: return []
     case .led(by: let leader):
       do {
-        return try await NodeClient.with(leader.address, connection: directory.connection) { client in
+        return try await NodeClient.with(leader.address, connection: directory.connection) {
+          client in
           try await client.depart(groups, from: region, to: home, deadline: .seconds(5))
         }
       } catch {

@@ -141,6 +141,8 @@ package final class RegionEventLog: RegionLog {
     try log.environment.write { transaction throws(StoreError) in
       try transaction.removeAll(from: log.tables.entries)
       try transaction.removeAll(from: log.tables.commands)
+      // Those were another history's; the state comes without its own.
+      if let remembered = log.tables.remembered { try transaction.removeAll(from: remembered) }
       try put(header, chunks, in: transaction)
       try log.put(head, in: transaction)
     }

@@ -120,6 +120,17 @@ final class SimulatedRegionLog: RegionLog {
     }
   }
 
+  func install(base state: RegionState) throws(StoreError) {
+    guard state.catalog == catalog else {
+      throw .otherCatalog(expected: catalog, found: state.catalog)
+    }
+    contents.withLock { contents in
+      contents.visible = Image()
+      contents.visible.base = state
+      contents.visible.head = (state.appliedThrough, state.lastHash)
+    }
+  }
+
   func removeTrimmed(limit: Int) throws(StoreError) -> Int { 0 }
 
   func knownCommand(at position: LogPosition) throws(StoreError) -> KnownCommand? {
