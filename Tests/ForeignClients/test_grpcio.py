@@ -266,7 +266,8 @@ class ForeignClient(unittest.TestCase):
         code, detail = self.refusal(
             lambda: self.reads.ListRoutes(
                 reads_pb2.ListRoutesRequest(at_version=1000), timeout=PATIENCE))
-        self.assertIn(code, (grpc.StatusCode.OUT_OF_RANGE, grpc.StatusCode.INVALID_ARGUMENT))
+        # It may come yet.
+        self.assertEqual(code, grpc.StatusCode.UNAVAILABLE)
         self.assertTrue(detail.code and detail.remedy)
         unknown = self.channel.unary_unary("/cadastre.v1.CatalogReads/Guess")
         code, _ = self.refusal(lambda: unknown(b"", timeout=PATIENCE))

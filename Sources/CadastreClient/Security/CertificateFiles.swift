@@ -4,9 +4,12 @@ import NIOSSL
 
 /// A certificate with its chain, and the key that belongs to it, in PEM files.
 public struct CertificateFiles: Hashable, Sendable {
+  /// The path of the certificate, with its chain.
   public var certificate: String
+  /// The path of the key.
   public var key: String
 
+  /// Names both files, which are read when a connection needs them.
   public init(certificate: String, key: String) {
     self.certificate = certificate
     self.key = key

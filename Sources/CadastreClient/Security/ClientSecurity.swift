@@ -17,6 +17,7 @@ public struct ClientSecurity: Hashable, Sendable {
   /// Sends the token in plain text to other machines too.
   public var allowsPlaintextToken = false
 
+  /// Plain text, and no token.
   public init() {}
 
   /// Where a token comes from.

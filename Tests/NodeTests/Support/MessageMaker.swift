@@ -11,7 +11,10 @@ struct MessageMaker {
   struct Method {
     var descriptor: MethodDescriptor
     var input: String
+    /// Whether either side may send more than one message.
     var isStream: Bool
+    /// Whether callers may.
+    var takesStream: Bool
   }
 
   let methods: [Method]
@@ -35,8 +38,8 @@ struct MessageMaker {
               Method(
                 descriptor: MethodDescriptor(
                   fullyQualifiedService: "\(file.package).\(service.name)", method: method.name),
-                input: method.inputType, isStream: method.clientStreaming || method.serverStreaming)
-            )
+                input: method.inputType, isStream: method.clientStreaming || method.serverStreaming,
+                takesStream: method.clientStreaming))
           }
         }
       }

@@ -12,8 +12,6 @@ package enum RegionGuard: String, CaseIterable, Sendable {
   case wait
   /// A transaction that is decided stays so.
   case decision
-  /// Who took over a state in place of entries issues nothing by what it knew before.
-  case era
   /// Commands are remembered when their entries are trimmed.
   case memory
   /// Nobody is answered before the disk has synced.

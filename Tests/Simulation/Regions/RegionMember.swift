@@ -219,7 +219,7 @@ final class RegionMember {
   private func take(_ state: RegionState, _ region: Int) {
     guard let process, state.appliedThrough > process.states[region].appliedThrough else { return }
     world.statistics.installs += 1
-    if world.has(.era) { process.clocks.drop(world.regions[region]) }
+    process.clocks.drop(world.regions[region])
     self.process?.states[region] = state
     for (id, sent) in process.sent.sorted(by: {
       $0.key.bytes.lexicographicallyPrecedes($1.key.bytes)
