@@ -4,9 +4,19 @@
 //   .build/debug/client-example HOST:PORT...     against nodes of a catalog without routes
 
 import CadastreClient
+import Foundation
 
 @main struct ClientExample {
-  static func main() async throws {
+  static func main() async {
+    do {
+      try await run()
+    } catch {
+      print("error: \(error)")
+      exit(1)
+    }
+  }
+
+  static func run() async throws {
     let nodes = try CommandLine.arguments.dropFirst().map {
       CatalogEndpoint(try NodeAddress($0), region: try Region("home"))
     }
