@@ -194,7 +194,7 @@ import Testing
       try await client.whileRunning { client in
         #expect(try await client.resolve(Key("z")).value.group == GroupID(2))
         try await until { client.status.watched?.region == away }
-        #expect(client.owner(of: Key("z"))?.group == GroupID(2))
+        try await until { client.owner(of: Key("z"))?.group == GroupID(2) }
       }
     }
   }
