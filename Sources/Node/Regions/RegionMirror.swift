@@ -90,45 +90,21 @@ struct RegionMirror: Sendable {
   /// Follows for as long as the connection holds.
   private func follow(_ client: NodeClient) async throws {
     if let condition = stream.store.condition { throw FollowFailure.logNotWhole(condition) }
-    let (questions, ask) = AsyncStream.makeStream(
-      of: FollowProgress.self, bufferingPolicy: .bufferingNewest(1))
-    let lastHeard = Heard(core.clock.now())
     let state = stream.store.current
-    try await withThrowingTaskGroup(of: Void.self) { group in
-      defer {
-        ask.finish()
-        group.cancelAll()
+    try await followStream(of: client.address, by: core, options) { now in
+      guard stream.isMirror else { return nil }
+      return FollowProgress(
+        probe: stream.bond.withLock { $0.freshness.probe(at: now.sinceStart) },
+        stored: stream.store.current.appliedThrough)
+    } _: { questions, heard in
+      let session = SessionBox(LearnerSession(catalog: core.store.catalog))
+      try await client.follow(
+        after: state, of: core.store.catalog, region: core.region, questions: questions
+      ) { message in
+        heard()
+        guard let message = try FollowMessage(message) else { return }
+        try await take(session.take(message), message)
       }
-      group.addTask {
-        let session = SessionBox(LearnerSession(catalog: core.store.catalog))
-        try await client.follow(
-          after: state, of: core.store.catalog, region: core.region, questions: questions
-        ) { message in
-          lastHeard.note(core.clock.now())
-          guard let message = try FollowMessage(message) else { return }
-          try await take(session.take(message), message)
-        }
-      }
-      group.addTask {
-        while true {
-          let now = core.clock.now()
-          guard now - lastHeard.at < options.silenceLimit else {
-            throw NodeError(
-              .unavailable, "nothing was heard of \(client.address) for \(options.silenceLimit)")
-          }
-          guard stream.isMirror else { return }
-          ask.yield(
-            FollowProgress(
-              probe: stream.bond.withLock { $0.freshness.probe(at: now.sinceStart) },
-              stored: stream.store.current.appliedThrough))
-          try await Task.sleep(for: options.probeInterval)
-        }
-      }
-      group.addTask {
-        await core.changes.untilClosed()
-        throw CancellationError()
-      }
-      try await group.next()
     }
   }
 
@@ -176,14 +152,6 @@ struct RegionMirror: Sendable {
       note(.error, "could not take over the state of a region's stream", "\(error)")
       return false
     }
-  }
-
-  /// When something was last heard.
-  private final class Heard: Sendable {
-    private let moment: Mutex<Moment>
-    init(_ moment: Moment) { self.moment = Mutex(moment) }
-    var at: Moment { moment.withLock { $0 } }
-    func note(_ moment: Moment) { self.moment.withLock { $0 = moment } }
   }
 
   /// A session behind a lock: messages come one after the other, by tasks that may differ.

@@ -17,7 +17,6 @@ package final class Replica: Sendable {
   private let core: NodeCore
   private let upstreams: Upstreams
   private let options: FollowOptions
-  private let lastHeard: Mutex<Moment>
   /// Whether the leader took up the last stream.
   private let hasStarted = Atomic(false)
 
@@ -25,7 +24,6 @@ package final class Replica: Sendable {
     self.core = core
     self.upstreams = upstreams
     self.options = options
-    lastHeard = Mutex(core.clock.now())
   }
 
   /// Follows until the task is cancelled or the node shuts down.
@@ -114,45 +112,23 @@ package final class Replica: Sendable {
     if let condition = core.store.condition { throw FollowFailure.logNotWhole(condition) }
     let leader = upstream.link
     let client = leader.client
-    let (questions, ask) = AsyncStream.makeStream(
-      of: FollowProgress.self, bufferingPolicy: .bufferingNewest(1))
-    lastHeard.withLock { $0 = core.clock.now() }
     let header = core.store.current.header
-    try await withThrowingTaskGroup(of: Void.self) { group in
-      defer {
-        ask.finish()
-        group.cancelAll()
+    try await followStream(of: leader.address, by: core, options) { [core] now in
+      FollowProgress(
+        probe: core.freshness.probe(at: now), stored: core.store.current.appliedThrough)
+    } until: { [upstreams] in
+      try await upstreams.untilOther(than: upstream)
+    } orSilent: {
+      leader.replace(client)
+    } _: { [self] questions, heard in
+      let intake = ReplicaIntake(core: core)
+      try await client.follow(after: header, region: core.region, questions: questions) {
+        message in
+        heard()
+        self.upstreams.count(message, from: upstream)
+        if case .started = message.kind { self.hasStarted.store(true, ordering: .relaxed) }
+        try await intake.take(message)
       }
-      group.addTask { [self] in
-        let intake = ReplicaIntake(core: core)
-        try await client.follow(after: header, region: core.region, questions: questions) {
-          message in
-          self.lastHeard.withLock { $0 = self.core.clock.now() }
-          self.upstreams.count(message, from: upstream)
-          if case .started = message.kind { self.hasStarted.store(true, ordering: .relaxed) }
-          try await intake.take(message)
-        }
-      }
-      group.addTask { [self] in
-        while true {
-          let now = core.clock.now()
-          guard now - lastHeard.withLock({ $0 }) < options.silenceLimit else {
-            leader.replace(client)
-            throw NodeError(
-              .unavailable, "nothing was heard of \(leader.address) for \(options.silenceLimit)")
-          }
-          ask.yield(
-            FollowProgress(
-              probe: core.freshness.probe(at: now), stored: core.store.current.appliedThrough))
-          try await Task.sleep(for: options.probeInterval)
-        }
-      }
-      group.addTask { [self] in try await upstreams.untilOther(than: upstream) }
-      group.addTask { [self] in
-        await core.changes.untilClosed()
-        throw CancellationError()
-      }
-      try await group.next()
     }
   }
 
