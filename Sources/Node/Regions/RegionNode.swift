@@ -32,7 +32,7 @@ package final class RegionNode: Sendable {
   let core: NodeCore
   private let following: FollowOptions
   private let wall: SteadyWall
-  private var clock: NodeClock { core.clock }
+  var clock: NodeClock { core.clock }
   var logger: Logger { core.logger }
 
   /// The wall clock as all of a node's regions see it.
@@ -164,8 +164,8 @@ package final class RegionNode: Sendable {
       + "--mirror-region \(region); if none was, cadastre region promote \(region) here"
   }
 
-  /// Makes sure that groups may be led and transactions ended in a stream from here: that the catalog allows such streams,
-  /// and that nobody else leads this one. On record on return.
+  /// Makes sure that groups may be led and transactions ended in a stream from here: that the catalog
+  /// allows such streams, and that nobody else leads this one. On record on return.
   func prepare(_ stream: RegionStream) async throws(NodeError) {
     try checkEnabled()
     // A node that was away does not know yet what happened meanwhile.
@@ -195,7 +195,7 @@ package final class RegionNode: Sendable {
   }
 
   /// - Throws: ``NodeError`` unless the catalog allows streams of regions.
-  private func checkEnabled() throws(NodeError) {
+  func checkEnabled() throws(NodeError) {
     guard core.store.current.membership.isEnabled(.regionStreams) else {
       throw NodeError(
         .failedPrecondition, reason: "capability_not_enabled",
@@ -317,92 +317,6 @@ package final class RegionNode: Sendable {
     }
   }
 
-  // MARK: - Promotion
-
-  /// What a promotion did.
-  package struct Promotion: Sendable {
-    package var terms: RegionLeadTerms
-    package var position: LogPosition
-    /// The groups that are led now, and how long they wait for the lease of the leader before.
-    package var groups: GroupSet
-    package var wait: Milliseconds
-  }
-
-  /// Leads from here a stream that another node led, or that was fenced here: in a new term of every
-  /// group, above all that the leader before can have issued, also in entries that never came here.
-  ///
-  /// That leader raised ceilings by a window above its wall clock at most, which is no further from
-  /// this one's than the accepted skew: what is led from here begins above both, known group or not.
-  /// A lease that is on record is waited for besides. That the leader has stopped is the caller's word:
-  /// nothing tells one that is cut off from one that is gone. Run again, it goes on where it was.
-  package func promote(
-    _ region: Region, leaderStopped: Bool
-  ) async throws(NodeError) -> Promotion {
-    guard let stream = streams[region] else {
-      throw NodeError(
-        .failedPrecondition, reason: "no_region_stream",
-        "this node has no stream of region \(region)",
-        remedy: "ask a node that was started with --mirror-region \(region)")
-    }
-    try checkEnabled()
-    guard leaderStopped else {
-      throw NodeError(
-        .failedPrecondition, reason: "leader_may_run",
-        "a leader that is only cut off goes on issuing timestamps, which this node would issue again",
-        remedy:
-          "make sure that it has stopped and is not started again from its folder, then say so "
-          + "with --leader-stopped")
-    }
-    guard core.staleness() != nil else {
-      throw NodeError(
-        .unavailable, reason: "catalog_unknown", "this node does not know the newest catalog yet",
-        remedy: "wait until it has caught up with the catalog's leader")
-    }
-    let record = core.store.current.membership.region(region)
-    let terms: RegionLeadTerms
-    let leader: RegionLeader
-    if let current = stream.leader, let known = stream.store.terms {
-      (leader, terms) = (current, known)
-    } else {
-      if stream.isMirror, let record, !record.status.isFenced {
-        throw NodeError(
-          .failedPrecondition, reason: "region_not_lost",
-          "region \(region) is \(record.status): its leader's folder could lead again",
-          remedy: "cadastre members declare-lost --region \(region) first, which fences it")
-      }
-      let ahead = (clocks.options.window + clocks.options.maximumSkew).wholeMilliseconds
-      terms = RegionLeadTerms(
-        epoch: record?.epoch ?? 0,
-        floor: HybridTimestamp(
-          milliseconds: min(wall.milliseconds + ahead, HybridTimestamp.maximumMilliseconds)))
-      do {
-        try await stream.store.lead(on: terms)
-      } catch {
-        throw NodeError(RegionFailure.storage(error))
-      }
-      leader = RegionLeader(clocks, of: region, at: clock.monotonic)
-      stream.lead(leader)
-      directory.forget(region)
-      logger.notice(
-        "promoted the mirror of the stream of region \(region)",
-        metadata: ["epoch": "\(terms.epoch)", "floor": "\(terms.floor)"])
-    }
-    let led = Led(stream: stream, leader: leader)
-    var (others, position) = (GroupSet(), stream.store.current.appliedThrough)
-    for entry in stream.store.current.ceilings.entries {
-      if case .departed = entry.clock.standing { continue }
-      others.append(entry.groups)
-    }
-    for part in clocks.led(in: region) { others = others.subtracting(part.groups) }
-    var wait = Milliseconds.zero
-    if !others.isEmpty {
-      let receipt = try await lead(others, in: led, predecessorsEnded: false)
-      position = receipt.position
-      for case .groupsLed(_, let term) in receipt.events { wait = term.wait }
-    }
-    return Promotion(terms: terms, position: position, groups: others, wait: wait)
-  }
-
   // MARK: - Clocks
 
   /// The next timestamps of a group.
@@ -509,63 +423,13 @@ package final class RegionNode: Sendable {
     }
   }
 
-  // MARK: - Transactions
-
-  /// Begins a transaction that may take so long.
-  package func begin(
-    _ id: TransactionID, participants: GroupSet, timeout: Duration, command: CommandID,
-    in region: Region?
-  ) async throws(NodeError) -> Transaction {
-    let led = try led(region)
-    try await prepare(led.stream)
-    // One that is sent again is the same as it was: its expiry is on record already.
-    let now = led.store.current.lastTime.following(wallMilliseconds: wall.milliseconds)
-    let known = led.store.current.transactions[id]
-    let expiry =
-      known?.expiry
-      ?? HybridTimestamp(
-        milliseconds: min(
-          now.milliseconds + min(timeout.wholeMilliseconds, Milliseconds.maximum.rawValue),
-          HybridTimestamp.maximumMilliseconds))
-    return try await transaction(
-      id, .begin(id, participants: participants, expiry: expiry), command, led)
-  }
-
-  /// Ends a transaction.
-  package func decide(
-    _ id: TransactionID, _ outcome: TransactionOutcome, command: CommandID, in region: Region?
-  ) async throws(NodeError) -> Transaction {
-    let led = try led(region)
-    try await prepare(led.stream)
-    return try await transaction(id, .decide(id, outcome), command, led)
-  }
-
-  /// What is on record of a transaction.
-  package func transaction(
-    _ id: TransactionID, in region: Region?
-  ) throws(NodeError) -> Transaction {
-    let led = try led(region)
-    guard let transaction = led.store.current.transactions[id] else {
-      throw NodeError(RegionFailure.refused(.unknownTransaction(id)))
-    }
-    return transaction
-  }
-
-  private func transaction(
-    _ id: TransactionID, _ change: RegionChange, _ command: CommandID, _ led: Led
-  ) async throws(NodeError) -> Transaction {
-    _ = try await submit(
-      RegionCommand(
-        id: command, actor: Caller.current?.name ?? member.name, reason: "transaction",
-        change: change),
-      to: led)
-    return try transaction(id, in: led.store.region)
-  }
-
   // MARK: - Status
 
   /// How far ahead the wall clock is of what is made of it.
   package var wallClock: SteadyWallClock { wall.state }
+
+  /// What is made of the wall clock.
+  var wallMilliseconds: UInt64 { wall.milliseconds }
 
   /// Now, as leases take it.
   var monotonicNow: MonotonicTime { clock.monotonic }
@@ -575,46 +439,5 @@ extension NodeClock {
   /// The clock that only goes forward, as clocks and leases take it.
   package var monotonic: MonotonicTime {
     MonotonicTime(nanoseconds: now().sinceStart.wholeNanoseconds)
-  }
-}
-
-extension NodeError {
-  /// What a caller is told of a region's command that was not carried out.
-  package init(_ failure: RegionFailure) {
-    switch failure {
-    case .refused(let refusal):
-      self.init(refusal.status, reason: refusal.code, refusal.description) { detail in
-        switch refusal {
-        case .deposed(_, let clock):
-          if case .led(let leader, _, _, _) = clock.standing { detail.leader = leader.name }
-        case .transactionDecided(let transaction):
-          detail.outcome = transaction.outcome?.description ?? ""
-        default: break
-        }
-      }
-    case .commandIDReused(_, let position):
-      self.init(.alreadyExists, reason: "command_id_reused", failure.description) {
-        $0.position = position.rawValue
-      }
-    case .overloaded: self.init(.resourceExhausted, reason: "overloaded", failure.description)
-    case .storage: self.init(.unavailable, reason: "storage", failure.description)
-    case .closed: self.init(.unavailable, reason: "closed", failure.description)
-    }
-  }
-}
-
-extension RegionRefusal {
-  /// The status that a caller gets: what kind of thing to do about it.
-  fileprivate var status: RPCError.Code {
-    switch self {
-    case .noGroups, .actorTooLong, .reasonTooLong, .leaseOutOfRange, .notEncodable,
-      .floorAboveCeiling, .tooFarAhead:
-      .invalidArgument
-    case .unknownGroups, .unknownTransaction: .notFound
-    case .transactionDecided: .aborted
-    case .transactionDiffers: .alreadyExists
-    case .clockWrong, .departed, .deposed, .arrivesBehind, .termsExhausted, .transactionExpired:
-      .failedPrecondition
-    }
   }
 }

@@ -1,0 +1,90 @@
+import CadastreClient
+import Catalog
+import GRPCCore
+import Logging
+import Replay
+import StateMachines
+
+/// Leading a stream whose leader is gone.
+extension RegionNode {
+  /// What a promotion did.
+  package struct Promotion: Sendable {
+    package var terms: RegionLeadTerms
+    package var position: LogPosition
+    /// The groups that are led now, and how long they wait for the lease of the leader before.
+    package var groups: GroupSet
+    package var wait: Milliseconds
+  }
+
+  /// Leads from here a stream that another node led, or that was fenced here: in a new term of every
+  /// group, above all that the leader before can have issued, also in entries that never came here.
+  ///
+  /// That leader raised ceilings by a window above its wall clock at most, which is no further from
+  /// this one's than the accepted skew: what is led from here begins above both, known group or not.
+  /// A lease that is on record is waited for besides. That the leader has stopped is the caller's word:
+  /// nothing tells one that is cut off from one that is gone. Run again, it goes on where it was.
+  package func promote(
+    _ region: Region, leaderStopped: Bool
+  ) async throws(NodeError) -> Promotion {
+    guard let stream = streams[region] else {
+      throw NodeError(
+        .failedPrecondition, reason: "no_region_stream",
+        "this node has no stream of region \(region)",
+        remedy: "ask a node that was started with --mirror-region \(region)")
+    }
+    try checkEnabled()
+    guard leaderStopped else {
+      throw NodeError(
+        .failedPrecondition, reason: "leader_may_run",
+        "a leader that is only cut off goes on issuing timestamps, which this node would issue again",
+        remedy:
+          "make sure that it has stopped and is not started again from its folder, then say so "
+          + "with --leader-stopped")
+    }
+    guard core.staleness() != nil else {
+      throw NodeError(
+        .unavailable, reason: "catalog_unknown", "this node does not know the newest catalog yet",
+        remedy: "wait until it has caught up with the catalog's leader")
+    }
+    let record = core.store.current.membership.region(region)
+    let terms: RegionLeadTerms
+    let leader: RegionLeader
+    if let current = stream.leader, let known = stream.store.terms {
+      (leader, terms) = (current, known)
+    } else {
+      if stream.isMirror, let record, !record.status.isFenced {
+        throw NodeError(
+          .failedPrecondition, reason: "region_not_lost",
+          "region \(region) is \(record.status): its leader's folder could lead again",
+          remedy: "cadastre members declare-lost --region \(region) first, which fences it")
+      }
+      let ahead = (clocks.options.window + clocks.options.maximumSkew).wholeMilliseconds
+      terms = RegionLeadTerms(
+        epoch: record?.epoch ?? 0,
+        floor: HybridTimestamp(
+          milliseconds: min(wallMilliseconds + ahead, HybridTimestamp.maximumMilliseconds)))
+      do {
+        try await stream.store.lead(on: terms)
+      } catch {
+        throw NodeError(RegionFailure.storage(error))
+      }
+      leader = RegionLeader(clocks, of: region, at: clock.monotonic)
+      stream.lead(leader)
+      directory.forget(region)
+      logger.notice(
+        "promoted the mirror of the stream of region \(region)",
+        metadata: ["epoch": "\(terms.epoch)", "floor": "\(terms.floor)"])
+    }
+    let led = Led(stream: stream, leader: leader)
+    var position = stream.store.current.appliedThrough
+    var others = stream.store.current.ceilings.groupsHere
+    for part in clocks.led(in: region) { others = others.subtracting(part.groups) }
+    var wait = Milliseconds.zero
+    if !others.isEmpty {
+      let receipt = try await lead(others, in: led, predecessorsEnded: false)
+      position = receipt.position
+      for case .groupsLed(_, let term) in receipt.events { wait = term.wait }
+    }
+    return Promotion(terms: terms, position: position, groups: others, wait: wait)
+  }
+}
