@@ -58,16 +58,7 @@ import Testing
   func hostileBytesDoNotTrap(seed: UInt64) throws {
     var generator = SeededGenerator(seed: seed)
     var bytes = write(try (UInt64(1)...4).map { try random(&generator, at: $0) })
-    for _ in 0..<Int.random(in: 1...4, using: &generator) {
-      switch Int.random(in: 0..<3, using: &generator) {
-      case 0: bytes.removeLast(Int.random(in: 0...bytes.count / 2, using: &generator))
-      case 1: bytes.append(UInt8.random(in: 0...255, using: &generator))
-      default:
-        guard !bytes.isEmpty else { continue }
-        bytes[Int.random(in: 0..<bytes.count, using: &generator)] =
-          generator.oneIn(2) ? 0xFF : UInt8.random(in: 0...255, using: &generator)
-      }
-    }
+    generator.damage(&bytes, times: 1...4)
     guard let records = try? read(bytes) else { return }
     #expect(write(records) == bytes, "seed \(seed)")
   }

@@ -78,16 +78,7 @@ import Testing
       if generator.oneIn(3) { route.allowedRegions = [try Region("osaka"), try Region("tokyo")] }
       RouteChunk.append(route, to: &bytes)
     }
-    for _ in 0..<Int.random(in: 1...4, using: &generator) {
-      switch Int.random(in: 0..<3, using: &generator) {
-      case 0: bytes.removeLast(Int.random(in: 0...bytes.count / 2, using: &generator))
-      case 1: bytes.append(UInt8.random(in: 0...255, using: &generator))
-      default:
-        guard !bytes.isEmpty else { continue }
-        bytes[Int.random(in: 0..<bytes.count, using: &generator)] =
-          UInt8.random(in: 0...255, using: &generator)
-      }
-    }
+    generator.damage(&bytes, times: 1...4)
     var routes: [Route] = []
     do {
       try bytes.withUnsafeBytes { try RouteChunk.decode($0, into: &routes) }

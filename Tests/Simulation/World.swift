@@ -5,28 +5,22 @@ import TestSupport
 
 /// Nodes, clients, a network, disks and clocks in one thread: everything that happens follows from
 /// the seed.
-final class World {
-  private(set) var now = Duration.zero
-  var generator: SeededGenerator
+final class World: SeededWorld {
   var faults: Faults
   let oracle: Oracle
   private(set) lazy var network = SimulatedNetwork(self)
   private(set) var nodes: [SimulatedNode] = []
   private(set) var clients: [any SimulatedClient] = []
-  private(set) var violation: Violation?
   var isInTrouble = true
-  var statistics = Statistics()
-  private var queue = EventQueue()
   private let absent: Set<SimulatedGuard>
-  private var lastNumber: UInt64 = 0
-  private var trace = TraceDigest()
 
   init(seed: UInt64, without absent: Set<SimulatedGuard>) {
-    generator = SeededGenerator(seed: seed)
+    var generator = SeededGenerator(seed: seed)
     self.absent = absent
     faults = Faults.draw(using: &generator)
     let catalog = CatalogID(number: seed)
     oracle = Oracle(catalog: catalog)
+    super.init(generator: generator)
     // A leader and a learner beside it; in two more regions learners that feed each other.
     for (id, region) in [0, 0, 1, 1, 2, 2, 2].enumerated() {
       let node = SimulatedNode(id: id, region: region, world: self, catalog: catalog)
@@ -52,52 +46,6 @@ final class World {
   func learners(of region: Int) -> [String] {
     nodes.filter { $0.region == region && !$0.isLeader }.map { "\($0.id)" }
   }
-
-  // MARK: Chance
-
-  func random(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &generator) }
-
-  /// True so many times in a thousand.
-  func happens(_ times: Int) -> Bool { times > 0 && random(0...999) < times }
-
-  func nextNumber() -> UInt64 {
-    lastNumber += 1
-    return lastNumber
-  }
-
-  // MARK: Time
-
-  func after(_ delay: Duration, _ action: @escaping () -> Void) {
-    queue.insert(at: now + max(.zero, delay), action)
-  }
-
-  /// Lets things happen until `end`, or until somebody broke a promise.
-  func run(until end: Duration) {
-    while violation == nil, let time = queue.first?.time, time <= end,
-      let event = queue.removeFirst()
-    {
-      now = event.time
-      statistics.steps += 1
-      event.action()
-    }
-    if violation == nil { now = end }
-  }
-
-  // MARK: What happened
-
-  func fail(_ violation: Violation) {
-    if self.violation == nil { self.violation = violation }
-  }
-
-  func note(_ who: UInt64, _ what: UInt64, _ digest: StateDigest) {
-    trace.add(who)
-    trace.add(what)
-    for byte in digest.bytes.prefix(8) { trace.add(UInt64(byte)) }
-    trace.add(UInt64(bitPattern: Int64(now / .microseconds(1))))
-  }
-
-  /// Of everything that happened.
-  var digest: UInt64 { trace.value }
 
   // MARK: Messages
 

@@ -77,16 +77,7 @@ import Testing
       _ = try? catalog.perform(.membership(change))
     }
     var bytes = catalog.state.membership.bytes
-    for _ in 0..<Int.random(in: 1...3, using: &generator) {
-      switch Int.random(in: 0..<3, using: &generator) {
-      case 0: bytes.removeLast(Int.random(in: 0...bytes.count / 2, using: &generator))
-      case 1: bytes.append(UInt8.random(in: 0...255, using: &generator))
-      default:
-        guard !bytes.isEmpty else { continue }
-        bytes[Int.random(in: 0..<bytes.count, using: &generator)] =
-          UInt8.random(in: 0...255, using: &generator)
-      }
-    }
+    generator.damage(&bytes, times: 1...3)
     guard let membership = try? Membership(decoding: bytes, in: IndexStore()) else { return }
     #expect(membership.bytes == bytes, "seed \(seed)")
   }

@@ -72,9 +72,7 @@ struct RegionFaults: CustomStringConvertible {
 
 /// The streams of three regions, members that lead groups in them, and clients, in one thread:
 /// everything that happens follows from the seed.
-final class RegionWorld {
-  private(set) var now = Duration.zero
-  var generator: SeededGenerator
+final class RegionWorld: SeededWorld {
   var faults: RegionFaults
   let catalog: CatalogID
   let regions: [Region]
@@ -85,13 +83,8 @@ final class RegionWorld {
   private(set) var clients: [RegionClient] = []
   /// The newest transaction of each region.
   var contested: [Int: TransactionID] = [:]
-  private(set) var violation: Violation?
   private(set) var isInTrouble = true
-  var statistics = Statistics()
-  private var queue = EventQueue()
   private let absent: Set<RegionGuard>
-  private var lastNumber: UInt64 = 0
-  private var trace = TraceDigest()
   private var cuts: Set<Cut> = []
 
   private struct Cut: Hashable {
@@ -100,12 +93,13 @@ final class RegionWorld {
   }
 
   init(seed: UInt64, without absent: Set<RegionGuard>) throws {
-    generator = SeededGenerator(seed: seed)
+    var generator = SeededGenerator(seed: seed)
     self.absent = absent
     faults = RegionFaults.draw(using: &generator)
     catalog = CatalogID(number: seed)
     regions = try ["osaka", "tokyo", "zurich"].map { try Region($0) }
     oracle = RegionOracle(catalog: catalog, regions: regions)
+    super.init(generator: generator)
     for (index, region) in regions.enumerated() {
       let log = SimulatedRegionLog(
         catalog: catalog, region: region, isLying: !has(.sync), forgetsCommands: !has(.memory))
@@ -140,48 +134,6 @@ final class RegionWorld {
       return true
     }
   }
-
-  // MARK: Chance and time
-
-  func random(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &generator) }
-
-  /// True so many times in a thousand.
-  func happens(_ times: Int) -> Bool { times > 0 && random(0...999) < times }
-
-  func nextNumber() -> UInt64 {
-    lastNumber += 1
-    return lastNumber
-  }
-
-  func after(_ delay: Duration, _ action: @escaping () -> Void) {
-    queue.insert(at: now + max(.zero, delay), action)
-  }
-
-  /// Lets things happen until `end`, or until somebody broke a promise.
-  func run(until end: Duration) {
-    while violation == nil, let time = queue.first?.time, time <= end,
-      let event = queue.removeFirst()
-    {
-      now = event.time
-      statistics.steps += 1
-      event.action()
-    }
-    if violation == nil { now = end }
-  }
-
-  func fail(_ violation: Violation) {
-    if self.violation == nil { self.violation = violation }
-  }
-
-  func note(_ who: UInt64, _ what: UInt64, _ digest: StateDigest) {
-    trace.add(who)
-    trace.add(what)
-    for byte in digest.bytes.prefix(8) { trace.add(UInt64(byte)) }
-    trace.add(UInt64(bitPattern: Int64(now / .microseconds(1))))
-  }
-
-  /// Of everything that happened.
-  var digest: UInt64 { trace.value }
 
   // MARK: Messages
 
