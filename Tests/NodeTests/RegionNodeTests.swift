@@ -166,6 +166,24 @@ import Testing
     }
   }
 
+  /// A mirror that was there first, and has nothing, waits for a stream and does not keep it from
+  /// beginning.
+  @Test func anEmptyMirrorKeepsNoStreamFromBeginning() async throws {
+    let tokyo = try Region("tokyo")
+    try await withNode(try await leader()) { leader in
+      let mirror = try await learner("osaka-1", "osaka", of: leader) {
+        $0.mirroredRegions = [MirroredRegion(tokyo)]
+      }
+      try await until { try await status(mirror, of: "tokyo")?.role == .mirror }
+      let first = try await learner("tokyo-1", "tokyo", of: leader) { $0.ledRegions = [tokyo] }
+      try await until { (try? await first.client.lead(groups(1...1), in: tokyo)) != nil }
+      _ = try await next(first, of: 1)
+      try await until { try await status(mirror, of: "tokyo")?.groups == 1 }
+      try await first.stop()
+      try await mirror.stop()
+    }
+  }
+
   @Test func groupsFollowTheirHomesAndTheirClocksOnlyRise() async throws {
     let (tokyo, osaka) = (try Region("tokyo"), try Region("osaka"))
     try await withNode(try await leader()) { leader in

@@ -91,7 +91,8 @@ package final class RegionDirectory: Sendable {
     var isKnown = false
     for (address, answer) in answers {
       for status in answer.regions where status.region == region.name {
-        isKnown = true
+        // A mirror that has nothing yet waits for whoever begins the stream.
+        if status.position > 0 { isKnown = true }
         guard status.role == .leader else { continue }
         // One that was lost may not know it yet.
         let leader = Leader(name: answer.member, address: address, epoch: status.epoch)
