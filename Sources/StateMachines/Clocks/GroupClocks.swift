@@ -20,9 +20,11 @@ package final class GroupClocks: Sendable {
     typealias Part = (lead: GroupLead, groups: GroupSet)
 
     var parts: [Place: [ObjectIdentifier: Part]] = [:]
-    /// For each run of groups who leads it, in ascending order.
-    var runs: [(run: GroupRun, lead: GroupLead)] = []
+    /// For each run of groups who leads it, and whether the lead has no other, in ascending order.
+    var runs: [(run: GroupRun, lead: GroupLead, isWhole: Bool)] = []
     var clocks: [GroupID: LeaderClock] = [:]
+    /// Counts the changes of who leads what.
+    var changes = 0
   }
 
   private let leads = Mutex(Leads())
@@ -192,13 +194,27 @@ package final class GroupClocks: Sendable {
     }
   }
 
-  /// The groups that are left of each lead; none of one that has ended. O(*n*).
-  package func groups(of wanted: [GroupLead]) -> [GroupSet] {
+  /// What is left of leads that are renewed together. O(*n*); O(1) where it is asked again of what it
+  /// gave back, and nothing has changed since.
+  func held(_ together: LeadsTogether) -> LeadsTogether {
     leads.withLock { leads in
-      wanted.map { lead in
-        leads.parts[Leads.Place(region: lead.region, term: lead.term)]?[ObjectIdentifier(lead)]?
-          .groups ?? GroupSet()
+      if together.changes == leads.changes { return together }
+      var held = LeadsTogether()
+      var terms: [Term: [GroupRun]] = [:]
+      var (place, parts): (Leads.Place?, [ObjectIdentifier: Leads.Part]) = (nil, [:])
+      for lead in together.leads {
+        if place?.term != lead.term || place?.region != lead.region {
+          let next = Leads.Place(region: lead.region, term: lead.term)
+          (place, parts) = (next, leads.parts[next] ?? [:])
+        }
+        guard let part = parts[ObjectIdentifier(lead)] else { continue }
+        held.leads.append(lead)
+        terms[lead.term, default: []] += part.groups.runs
       }
+      held.groups = terms.sorted { $0.key < $1.key }
+        .map { TermGroups(term: $0.key, groups: GroupSet($0.value)) }
+      held.changes = leads.changes
+      return held
     }
   }
 
@@ -210,6 +226,17 @@ package final class GroupClocks: Sendable {
       }
     }
   }
+}
+
+/// Leads that are renewed together, by one entry.
+struct LeadsTogether: Sendable {
+  var leads: [GroupLead] = []
+  /// What is left of them, by term.
+  fileprivate(set) var groups: [TermGroups] = []
+  /// The count of changes up to which that is so; -1 where it was not looked up.
+  fileprivate var changes = -1
+
+  init(_ leads: [GroupLead] = []) { self.leads = leads }
 }
 
 extension GroupClocks.Leads {
@@ -235,10 +262,11 @@ extension GroupClocks.Leads {
   fileprivate mutating func add(_ lead: GroupLead, _ groups: GroupSet) {
     let place = Place(region: lead.region, term: lead.term)
     parts[place, default: [:]][ObjectIdentifier(lead)] = (lead, groups)
+    changes += 1
     if groups.runs.count == 1 {
-      runs.insert((groups.runs[0], lead), at: firstRun(endingAt: groups.runs[0].first))
+      runs.insert((groups.runs[0], lead, true), at: firstRun(endingAt: groups.runs[0].first))
     } else {
-      runs += groups.runs.map { ($0, lead) }
+      runs += groups.runs.map { ($0, lead, false) }
       runs.sort { $0.run.first < $1.run.first }
     }
   }
@@ -258,6 +286,7 @@ extension GroupClocks.Leads {
       }
     }
     guard !touched.isEmpty else { return nil }
+    changes += 1
     runs.removeAll { touched[ObjectIdentifier($0.lead)] != nil }
     var ended: [GroupRun] = []
     for (id, lead) in touched {
@@ -267,7 +296,7 @@ extension GroupClocks.Leads {
       ended += part.groups.intersection(groups).runs
       parts[place]?[id] = left.isEmpty ? nil : (lead, left)
       if parts[place]?.isEmpty ?? false { parts[place] = nil }
-      runs += left.runs.map { ($0, lead) }
+      runs += left.runs.map { ($0, lead, left.runs.count == 1) }
     }
     runs.sort { $0.run.first < $1.run.first }
     let stopped = GroupSet(ended)
@@ -279,12 +308,29 @@ extension GroupClocks.Leads {
     return highest
   }
 
-  /// Lends each lead of a term all of whose groups are among `groups`.
+  /// Lends each lead of a term all of whose groups are among `groups`, once. O(*k* log *n*), *k* being
+  /// the number of runs that are led among `groups`: those of other leads are not looked at.
   fileprivate func forEach(
     coveredBy groups: GroupSet, _ term: Term, in region: Region, _ body: (GroupLead) -> Void
   ) {
     guard let parts = parts[Place(region: region, term: term)] else { return }
-    for part in parts.values where part.groups.isSubset(of: groups) { body(part.lead) }
+    // Leads of several runs come by several times.
+    var seen: Set<ObjectIdentifier> = []
+    for run in groups.runs {
+      var index = firstRun(endingAt: run.first)
+      while index < runs.count, runs[index].run.first <= run.last {
+        let (led, lead, isWhole) = runs[index]
+        index += 1
+        guard lead.term == term, lead.region == region else { continue }
+        if isWhole {
+          if run.first <= led.first, led.last <= run.last { body(lead) }
+        } else if seen.insert(ObjectIdentifier(lead)).inserted,
+          parts[ObjectIdentifier(lead)]?.groups.isSubset(of: groups) ?? false
+        {
+          body(lead)
+        }
+      }
+    }
   }
 
   /// Lets the clocks of participants issue nothing before a commit. Those that nobody asked for yet

@@ -11,7 +11,8 @@ package final class RegionLeader: Sendable {
   package let clocks: GroupClocks
 
   private struct Work {
-    var wheel: TimerWheel<GroupLead>
+    /// What was renewed together is due together, and stays so.
+    var wheel: TimerWheel<LeadsTogether>
     /// When leads and renewals that have no answer yet were begun.
     var begun: [CommandID: MonotonicTime] = [:]
     /// The renewal that has no answer yet; the next one waits for it.
@@ -96,24 +97,19 @@ package final class RegionLeader: Sendable {
       guard !due.isEmpty else { return nil }
       guard work.renewal == nil else {
         work.counts.late += 1
-        for lead in due { work.wheel.insert(lead, due: now + renewEvery / 4) }
+        for leads in due { work.wheel.insert(leads, due: now + renewEvery / 4) }
         return nil
       }
       // What is due soon goes with it, so that all soon go together.
       due += work.wheel.takeDue(at: now + renewEvery / 2)
-      var parts: [Term: [GroupRun]] = [:]
-      for (lead, groups) in zip(due, clocks.groups(of: due)) where !groups.isEmpty {
-        parts[lead.term, default: []] += groups.runs
-        work.wheel.insert(lead, due: now + renewEvery)
-      }
-      guard !parts.isEmpty else { return nil }
+      let held = clocks.held(due.count == 1 ? due[0] : LeadsTogether(due.flatMap(\.leads)))
+      guard !held.groups.isEmpty else { return nil }
+      work.wheel.insert(held, due: now + renewEvery)
       let command = command(
         id(), "renewal",
         .renew(
           RenewalRequest(
-            leader: clocks.member,
-            groups: parts.sorted { $0.key < $1.key }
-              .map { TermGroups(term: $0.key, groups: GroupSet($0.value)) },
+            leader: clocks.member, groups: held.groups,
             ceiling: ceiling(wallMilliseconds, after: state.lastTime))))
       work.renewal = command.id
       work.begun[command.id] = now
@@ -147,7 +143,7 @@ package final class RegionLeader: Sendable {
     }
     let leads = clocks.leads(of: led, in: region)
     // At once: the ceiling of a leader that starts where the one before stopped has little room.
-    work.withLock { work in for lead in leads { work.wheel.insert(lead, due: now) } }
+    work.withLock { $0.wheel.insert(LeadsTogether(leads), due: now) }
   }
 
   /// A window ahead of the wall clock, or of what is later: time on record, or timestamps that were

@@ -27,6 +27,38 @@ import Testing
     }
   }
 
+  /// Leads that are renewed together are looked up once: what ends or begins later counts all the same.
+  @Test func whatIsRenewedTogetherFollowsWhatIsLed() throws {
+    var stream = TestStream(["tokyo-1", "tokyo-2"])
+    for group in UInt64(1)...6 { stream.lead(groups(group...group), by: 0) }
+    stream.lead(groups(10...19), by: 0)
+    func renewed(_ stream: inout TestStream) -> GroupSet {
+      let before = stream.region.entries.count
+      for _ in 0..<75 {
+        stream.now += 20
+        stream.tick(0)
+      }
+      return stream.region.entries[before...].reduce(GroupSet()) { all, encoded in
+        encoded.entry.events.reduce(all) { all, event in
+          if case .region(.ceilingsRaised(let groups, _, _)) = event { return all.union(groups) }
+          return all
+        }
+      }
+    }
+    #expect(renewed(&stream) == groups(1...6).union(groups(10...19)))
+    #expect(renewed(&stream) == groups(1...6).union(groups(10...19)))
+    stream.lead(groups(2...2), by: 1)
+    stream.lead(groups(15...15), by: 1)
+    let left = groups(1...1).union(groups(3...6)).union(groups(10...14)).union(groups(16...19))
+    #expect(renewed(&stream) == left)
+    #expect(throws: GroupClockError.notLed(GroupID(15))) { try stream.next(of: 15, by: 0) }
+    stream.lead(groups(30...30), by: 0)
+    #expect(renewed(&stream) == left.union(groups(30...30)))
+    for group in [1, 6, 14, 16, 30] as [UInt64] {
+      #expect(throws: Never.self) { try stream.next(of: group, by: 0) }
+    }
+  }
+
   @Test func aStuckStreamStopsItsOwnGroupsOnly() throws {
     var (stuck, other) = (TestStream(["tokyo-1"]), TestStream(["tokyo-1"]))
     stuck.lead(groups(1...9), by: 0)
