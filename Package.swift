@@ -129,10 +129,32 @@ if !coreOnly {
       ],
       swiftSettings: settings
     ),
+    // A stream of entries that is kept in etcd, and what it takes to call etcd.
+    .target(
+      name: "Etcd",
+      dependencies: [
+        "CadastreClient", "Replay", "Catalog",
+        .product(name: "Crypto", package: "swift-crypto"),
+        .product(name: "GRPCCore", package: "grpc-swift-2"),
+        .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
+        .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+      ],
+      swiftSettings: settings
+    ),
+    // Real etcd servers for the tests.
+    .target(name: "EtcdSupport", path: "Tests/EtcdSupport", swiftSettings: settings),
+    .testTarget(
+      name: "EtcdTests",
+      dependencies: [
+        "Etcd", "EtcdSupport", "CadastreClient", "Replay", "StateMachines", "Catalog",
+        "TestSupport", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+      ],
+      swiftSettings: settings
+    ),
     .executableTarget(
       name: "Node",
       dependencies: [
-        "CadastreClient", "CadastreProtocol", "Replay", "StateMachines", "Catalog",
+        "CadastreClient", "CadastreProtocol", "Etcd", "Replay", "StateMachines", "Catalog",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Configuration", package: "swift-configuration"),
         .product(name: "GRPCCore", package: "grpc-swift-2"),
@@ -160,6 +182,8 @@ if !coreOnly {
       dependencies: [
         "CadastreClient", "StateMachines", "Catalog", "TestSupport",
         .product(name: "GRPCCore", package: "grpc-swift-2"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOEmbedded", package: "swift-nio"),
       ],
       swiftSettings: settings
     ),

@@ -1,7 +1,6 @@
 import CadastreProtocol
 import Catalog
 import GRPCCore
-import GRPCNIOTransportHTTP2Posix
 
 /// Calls a node: typed values in and out, ``NodeError`` where a call fails.
 ///
@@ -33,29 +32,10 @@ package final class NodeClient: Sendable {
     _ address: NodeAddress, connection: ConnectionOptions = ConnectionOptions()
   ) throws(NodeError) {
     self.address = address
-    let preparation = try ConnectionPreparation(of: address, connection.security)
     let token = try connection.security.makeToken(for: address)
-    do {
-      client = GRPCClient(
-        transport: NodeTransport(
-          try HTTP2ClientTransport.Posix(
-            target: address.target,
-            transportSecurity: connection.security.isEncrypted ? .customSecure : .plaintext,
-            config: .defaults { config in
-              config.channelDebuggingCallbacks.onCreateTCPConnection = { preparation.prepare($0) }
-              config.backoff = .init(
-                initial: connection.firstPause, max: connection.maximumPause, multiplier: 1.6,
-                jitter: 0.2)
-              config.http2.targetWindowSize = connection.clientWindowByteCount
-              // Finds nodes that vanished without a word.
-              config.connection.keepalive = .init(
-                time: connection.keepaliveTime, timeout: connection.keepaliveTimeout,
-                allowWithoutCalls: true)
-            }), problem: preparation.problem),
-        interceptors: [token.map { TokenInterceptor(token: $0) }].compactMap(\.self))
-    } catch {
-      throw NodeError(.invalidArgument, "\(address) cannot be connected to: \(error)")
-    }
+    client = GRPCClient(
+      transport: try NodeTransport(to: address, connection),
+      interceptors: [token.map { TokenInterceptor(token: $0) }].compactMap(\.self))
     reads = .init(wrapping: client)
     commands = .init(wrapping: client)
     watches = .init(wrapping: client)
@@ -96,16 +76,6 @@ package final class NodeClient: Sendable {
     options.maxRequestMessageBytes = Self.maximumMessageByteCount
     options.maxResponseMessageBytes = Self.maximumMessageByteCount
     return options
-  }
-}
-
-extension NodeAddress {
-  fileprivate var target: any ResolvableTarget {
-    let parts = host.split(separator: ".", omittingEmptySubsequences: false)
-    if parts.count == 4, parts.allSatisfy({ UInt8($0) != nil }) {
-      return .ipv4(address: host, port: port)
-    }
-    return host.contains(":") ? .ipv6(address: host, port: port) : .dns(host: host, port: port)
   }
 }
 

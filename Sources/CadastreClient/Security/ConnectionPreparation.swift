@@ -35,6 +35,8 @@ struct ConnectionPreparation: Sendable {
   func prepare(_ channel: any Channel) -> EventLoopFuture<Void> {
     channel.eventLoop.makeCompletedFuture {
       let pipeline = channel.pipeline.syncOperations
+      // Last of what comes before HTTP/2.
+      try pipeline.addHandler(PingResponder(isServer: false), position: .first)
       guard let context else {
         let witness = ConnectionWitness(problem, server: server, name: nil)
         return try pipeline.addHandler(witness, position: .first)

@@ -13,6 +13,36 @@ package struct NodeTransport: ClientTransport {
     self.problem = problem
   }
 
+  /// A transport to one address, which connects once it is run. Some servers end a connection that
+  /// asks whether they are there while there is no call: `asksWithoutCalls` is false for those.
+  ///
+  /// - Throws: ``NodeError`` when the address is none that can be connected to, or a file of
+  ///   `connection` cannot be used.
+  package init(
+    to address: NodeAddress, _ connection: ConnectionOptions, asksWithoutCalls: Bool = true
+  ) throws(NodeError) {
+    let preparation = try ConnectionPreparation(of: address, connection.security)
+    do {
+      self.init(
+        try HTTP2ClientTransport.Posix(
+          target: address.target,
+          transportSecurity: connection.security.isEncrypted ? .customSecure : .plaintext,
+          config: .defaults { config in
+            config.channelDebuggingCallbacks.onCreateTCPConnection = { preparation.prepare($0) }
+            config.backoff = .init(
+              initial: connection.firstPause, max: connection.maximumPause, multiplier: 1.6,
+              jitter: 0.2)
+            config.http2.targetWindowSize = connection.clientWindowByteCount
+            // Finds servers that vanished without a word.
+            config.connection.keepalive = .init(
+              time: connection.keepaliveTime, timeout: connection.keepaliveTimeout,
+              allowWithoutCalls: asksWithoutCalls)
+          }), problem: preparation.problem)
+    } catch {
+      throw NodeError(.invalidArgument, "\(address) cannot be connected to: \(error)")
+    }
+  }
+
   package var retryThrottle: RetryThrottle? { base.retryThrottle }
 
   package func connect() async throws { try await base.connect() }
@@ -37,5 +67,15 @@ package struct NodeTransport: ClientTransport {
       throw RPCError(
         NodeError(.unavailable, reason: problem.reason, problem.message, remedy: problem.remedy))
     }
+  }
+}
+
+extension NodeAddress {
+  fileprivate var target: any ResolvableTarget {
+    let parts = host.split(separator: ".", omittingEmptySubsequences: false)
+    if parts.count == 4, parts.allSatisfy({ UInt8($0) != nil }) {
+      return .ipv4(address: host, port: port)
+    }
+    return host.contains(":") ? .ipv6(address: host, port: port) : .dns(host: host, port: port)
   }
 }

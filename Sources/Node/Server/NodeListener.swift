@@ -66,6 +66,7 @@ package struct NodeListener: HTTP2ServerTransport.ListenerFactory {
         connections.note(
           "closed the connection of a caller that was silent in the middle of a frame", channel)
       })
+    try pipeline.addHandler(PingResponder(isServer: true))
   }
 }
 

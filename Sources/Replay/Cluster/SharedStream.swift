@@ -18,7 +18,7 @@ package protocol SharedStream: Sendable {
   /// Appends entries behind `tail`. Blocks the thread until the outcome is known or can no longer be
   /// found out; called by one thread at a time. Entries are of any size and number.
   func append(
-    _ entries: [EncodedEntry], after tail: LogTail, in term: LeaderTerm
+    _ entries: [EncodedEntry], after tail: LogTail, in term: ClusterTerm
   ) throws(SharedStreamError)
 
   /// The catalog that the stream is of; nil before it was made.
@@ -67,7 +67,7 @@ package protocol SharedStream: Sendable {
 
   /// Removes the entries through `position` from the window, and gives their space back. Only for
   /// who leads.
-  func trim(through position: LogPosition, in term: LeaderTerm) async throws(SharedStreamError)
+  func trim(through position: LogPosition, in term: ClusterTerm) async throws(SharedStreamError)
 
   /// How many bytes the servers hold, and how many they may; nil where that is not limited.
   func usage() async throws(SharedStreamError) -> SharedStreamUsage?
@@ -86,7 +86,7 @@ package struct SharedAppend: Sendable {
 }
 
 /// One time of leading. A later one is greater.
-package struct LeaderTerm: Hashable, Comparable, Sendable, CustomStringConvertible {
+package struct ClusterTerm: Hashable, Comparable, Sendable, CustomStringConvertible {
   package let rawValue: UInt64
 
   package init(_ rawValue: UInt64) { self.rawValue = rawValue }
@@ -111,9 +111,9 @@ package struct ClusterMember: Hashable, Sendable {
 /// Who leads.
 package struct LeaderRecord: Hashable, Sendable {
   package var member: ClusterMember
-  package var term: LeaderTerm
+  package var term: ClusterTerm
 
-  package init(member: ClusterMember, term: LeaderTerm) {
+  package init(member: ClusterMember, term: ClusterTerm) {
     self.member = member
     self.term = term
   }
@@ -144,7 +144,7 @@ package struct SharedStreamUsage: Hashable, Sendable {
 /// The lead of a stream, from its start to its end. It is kept up in the background as long as its
 /// owner holds it.
 package protocol Leadership: Sendable {
-  var term: LeaderTerm { get }
+  var term: ClusterTerm { get }
 
   /// Returns when this member no longer leads, or can no longer know that it does: its lease was not
   /// renewed in time, by its own clock. Says why.
@@ -157,7 +157,7 @@ package protocol Leadership: Sendable {
 /// Why something could not be done to a shared stream.
 package enum SharedStreamError: Error, Hashable, Sendable {
   /// The term leads no more. Nothing was written.
-  case deposed(LeaderTerm)
+  case deposed(ClusterTerm)
   /// The stream does not end where the appender thinks. Nothing was written.
   case elsewhere(expected: LogTail, found: LogTail)
   /// Whether it was written could not be found out.

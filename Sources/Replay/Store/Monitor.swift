@@ -3,13 +3,13 @@ import Glibc
 /// A value behind a lock on which threads can wait for a change.
 ///
 /// `Synchronization.Mutex` has no condition variable, and this module's threads have to sleep.
-final class Monitor<Value>: @unchecked Sendable {
+package final class Monitor<Value>: @unchecked Sendable {
   // `value` is touched only by who holds `mutex`.
   private var value: Value
   private let mutex: UnsafeMutablePointer<pthread_mutex_t>
   private let changed: UnsafeMutablePointer<pthread_cond_t>
 
-  init(_ value: Value) {
+  package init(_ value: Value) {
     self.value = value
     mutex = .allocate(capacity: 1)
     changed = .allocate(capacity: 1)
@@ -29,7 +29,7 @@ final class Monitor<Value>: @unchecked Sendable {
   }
 
   /// Lends the value. Nobody is woken.
-  func withLock<Result, Failure: Error>(
+  package func withLock<Result, Failure: Error>(
     _ body: (inout Value) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     pthread_mutex_lock(mutex)
@@ -38,7 +38,7 @@ final class Monitor<Value>: @unchecked Sendable {
   }
 
   /// Lends the value, then wakes all who wait.
-  func change<Result>(_ body: (inout Value) -> Result) -> Result {
+  package func change<Result>(_ body: (inout Value) -> Result) -> Result {
     pthread_mutex_lock(mutex)
     defer {
       pthread_cond_broadcast(changed)
@@ -48,10 +48,10 @@ final class Monitor<Value>: @unchecked Sendable {
   }
 
   /// Wakes all who wait, after a change that was made with ``withLock(_:)``.
-  func wake() { pthread_cond_broadcast(changed) }
+  package func wake() { pthread_cond_broadcast(changed) }
 
   /// Sleeps until `body` returns something; it is asked now and after each ``change(_:)``.
-  func wait<Result>(until body: (inout Value) -> Result?) -> Result {
+  package func wait<Result>(until body: (inout Value) -> Result?) -> Result {
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
     while true {
@@ -63,7 +63,7 @@ final class Monitor<Value>: @unchecked Sendable {
   /// Like ``wait(until:)``, but gives up after about `limit`, where there is one, and returns nil.
   /// For sleeping only: what is done must not depend on which of the two it was.
   @discardableResult
-  func wait<Result>(
+  package func wait<Result>(
     atMost limit: Duration?, until body: (inout Value) -> Result?
   ) -> Result? {
     guard let limit else { return wait(until: body) }

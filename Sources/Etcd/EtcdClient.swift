@@ -1,0 +1,257 @@
+import CadastreClient
+import GRPCCore
+import SwiftProtobuf
+import Synchronization
+
+/// Calls an etcd cluster through whichever of its members answers.
+///
+/// All reads are linearizable. What may be asked twice is tried at each member in turn; what may not
+/// be is tried at one, and ``EtcdError/lost(_:)`` leaves it to the caller to find out.
+package final class EtcdClient: Sendable {
+  struct Endpoint: Sendable {
+    let address: NodeAddress
+    let client: GRPCClient<NodeTransport>
+    let kv: Etcdserverpb_KV.Client<NodeTransport>
+    let watch: Etcdserverpb_Watch.Client<NodeTransport>
+    let lease: Etcdserverpb_Lease.Client<NodeTransport>
+    let maintenance: Etcdserverpb_Maintenance.Client<NodeTransport>
+    let auth: Etcdserverpb_Auth.Client<NodeTransport>
+  }
+
+  package let options: EtcdOptions
+  private let endpoints: [Endpoint]
+  /// The member that answered last.
+  private let preferred = Mutex(0)
+  /// What the user's name and password were exchanged for.
+  private let token = Mutex<String?>(nil)
+
+  /// Makes a client that connects once ``run()`` runs.
+  ///
+  /// - Throws: ``NodeError`` when an address or a file of certificates cannot be used.
+  package init(_ options: EtcdOptions) throws(NodeError) {
+    guard !options.endpoints.isEmpty else {
+      throw NodeError(.invalidArgument, "etcd is to be reached at no address")
+    }
+    self.options = options
+    var endpoints: [Endpoint] = []
+    for address in options.endpoints {
+      let client = GRPCClient(
+        transport: try NodeTransport(to: address, options.connection, asksWithoutCalls: false))
+      endpoints.append(
+        Endpoint(
+          address: address, client: client, kv: .init(wrapping: client),
+          watch: .init(wrapping: client), lease: .init(wrapping: client),
+          maintenance: .init(wrapping: client), auth: .init(wrapping: client)))
+    }
+    self.endpoints = endpoints
+  }
+
+  /// Keeps connections until the task is cancelled or ``shutdown()``.
+  package func run() async {
+    await withTaskGroup(of: Void.self) { group in
+      for endpoint in endpoints {
+        group.addTask { try? await endpoint.client.runConnections() }
+      }
+    }
+  }
+
+  /// Takes no more calls, and lets ``run()`` return once those under way are done.
+  package func shutdown() {
+    for endpoint in endpoints { endpoint.client.beginGracefulShutdown() }
+  }
+
+  // MARK: - Calls
+
+  /// The member to be asked now.
+  func endpoint() -> Endpoint { endpoints[preferred.withLock { $0 }] }
+
+  /// Asks the next member from now on, unless that was done since `endpoint` was asked.
+  func leave(_ endpoint: Endpoint) {
+    preferred.withLock { preferred in
+      guard endpoints[preferred].address == endpoint.address else { return }
+      preferred = (preferred + 1) % endpoints.count
+    }
+  }
+
+  private func callOptions(_ timeout: Duration?) -> CallOptions {
+    var call = CallOptions.defaults
+    call.timeout = timeout
+    // Where there is no other member to ask, a connection is waited for as long as the call may take.
+    call.waitForReady = endpoints.count == 1
+    call.maxRequestMessageBytes = NodeClient.maximumMessageByteCount
+    call.maxResponseMessageBytes = Self.maximumResponseByteCount
+    return call
+  }
+
+  /// etcd puts as much into an answer as was asked for.
+  private static let maximumResponseByteCount = 64 << 20
+
+  /// Makes one call at one member.
+  func once<Result: Sendable>(
+    timeout: Duration? = nil,
+    _ call: @Sendable (Endpoint, Metadata, CallOptions) async throws -> Result
+  ) async throws(EtcdError) -> Result {
+    let endpoint = endpoint()
+    do {
+      return try await attempt(at: endpoint, timeout: timeout ?? options.callTimeout, call)
+    } catch {
+      switch error {
+      case .lost: leave(endpoint)
+      case .refused(.unauthenticated, _) where options.user != nil:
+        // Refused means not done: a new token, and the same again.
+        token.withLock { $0 = nil }
+        return try await attempt(at: endpoint, timeout: timeout ?? options.callTimeout, call)
+      case .refused: break
+      }
+      throw error
+    }
+  }
+
+  private func attempt<Result: Sendable>(
+    at endpoint: Endpoint, timeout: Duration,
+    _ call: @Sendable (Endpoint, Metadata, CallOptions) async throws -> Result
+  ) async throws(EtcdError) -> Result {
+    do {
+      let metadata = try await metadata(at: endpoint)
+      return try await call(endpoint, metadata, callOptions(timeout))
+    } catch let error as EtcdError {
+      throw error
+    } catch {
+      throw EtcdError(NodeError(any: error), at: endpoint.address)
+    }
+  }
+
+  /// Makes a call that may be made twice: at each member in turn until one answers.
+  func anywhere<Result: Sendable>(
+    _ call: @Sendable (Endpoint, Metadata, CallOptions) async throws -> Result
+  ) async throws(EtcdError) -> Result {
+    var left = endpoints.count
+    while true {
+      do {
+        return try await once(call)
+      } catch {
+        left -= 1
+        guard case .lost = error, left > 0, !Task.isCancelled else { throw error }
+      }
+    }
+  }
+
+  /// Opens a stream at one member, for as long as `body` wants it.
+  func stream<Result: Sendable>(
+    _ body: @Sendable (Endpoint, Metadata, CallOptions) async throws -> Result
+  ) async throws -> Result {
+    let endpoint = endpoint()
+    do {
+      let metadata = try await metadata(at: endpoint)
+      var call = callOptions(nil)
+      call.waitForReady = false
+      return try await body(endpoint, metadata, call)
+    } catch let error as RPCError {
+      let failure = EtcdError(NodeError(error), at: endpoint.address)
+      if case .refused(.unauthenticated, _) = failure { token.withLock { $0 = nil } }
+      if case .lost = failure { leave(endpoint) }
+      throw failure
+    }
+  }
+
+  /// What goes with each call: the token of the user, where there is one.
+  private func metadata(at endpoint: Endpoint) async throws -> Metadata {
+    guard let user = options.user else { return [:] }
+    if let token = token.withLock({ $0 }) { return ["token": "\(token)"] }
+    let answer = try await endpoint.auth.authenticate(
+      .with {
+        $0.name = user.name
+        $0.password = user.password
+      }, options: callOptions(options.callTimeout))
+    token.withLock { $0 = answer.token }
+    return ["token": "\(answer.token)"]
+  }
+}
+
+extension EtcdClient {
+  func range(_ request: Etcdserverpb_RangeRequest) async throws(EtcdError)
+    -> Etcdserverpb_RangeResponse
+  {
+    try await anywhere { try await $0.kv.range(request, metadata: $1, options: $2) }
+  }
+
+  func transact(_ request: Etcdserverpb_TxnRequest) async throws(EtcdError)
+    -> Etcdserverpb_TxnResponse
+  {
+    try await once { try await $0.kv.txn(request, metadata: $1, options: $2) }
+  }
+
+  /// A transaction that reads only, or does the same when it is done again.
+  func transactAnywhere(
+    _ request: Etcdserverpb_TxnRequest
+  ) async throws(EtcdError) -> Etcdserverpb_TxnResponse {
+    try await anywhere { try await $0.kv.txn(request, metadata: $1, options: $2) }
+  }
+
+  /// Forgets the revisions before one. Done already is done.
+  func compact(before revision: Int64) async throws(EtcdError) {
+    do {
+      _ = try await anywhere { endpoint, metadata, call in
+        try await endpoint.kv.compact(
+          .with { $0.revision = revision }, metadata: metadata, options: call)
+      }
+    } catch {
+      if !error.isCompacted { throw error }
+    }
+  }
+
+  func status() async throws(EtcdError) -> Etcdserverpb_StatusResponse {
+    try await anywhere { endpoint, metadata, call in
+      try await endpoint.maintenance.status(.init(), metadata: metadata, options: call)
+    }
+  }
+
+  /// What each member says of itself; nil for one that does not answer.
+  package func memberVersions() async -> [(address: NodeAddress, version: String?)] {
+    var answers: [(address: NodeAddress, version: String?)] = []
+    for endpoint in endpoints {
+      let version = try? await attempt(at: endpoint, timeout: .seconds(2)) {
+        endpoint, metadata, call in
+        try await endpoint.maintenance.status(.init(), metadata: metadata, options: call).version
+      }
+      answers.append((endpoint.address, version))
+    }
+    return answers
+  }
+
+  func grant(seconds: Int64) async throws(EtcdError) -> Int64 {
+    try await anywhere { endpoint, metadata, call in
+      try await endpoint.lease.leaseGrant(
+        .with { $0.ttl = seconds }, metadata: metadata, options: call
+      ).id
+    }
+  }
+
+  /// Ends a lease, and what is bound to it. One that has ended is ended.
+  func revoke(_ lease: Int64) async throws(EtcdError) {
+    do {
+      _ = try await anywhere { endpoint, metadata, call in
+        try await endpoint.lease.leaseRevoke(
+          .with { $0.id = lease }, metadata: metadata, options: call)
+      }
+    } catch {
+      if case .refused(.notFound, _) = error { return }
+      throw error
+    }
+  }
+
+  /// Renews a lease once.
+  ///
+  /// - Returns: Whether there is such a lease still.
+  func renew(_ lease: Int64, within timeout: Duration) async throws(EtcdError) -> Bool {
+    try await once(timeout: timeout) { endpoint, metadata, call in
+      try await endpoint.lease.leaseKeepAlive(
+        metadata: metadata, options: call,
+        requestProducer: { try await $0.write(.with { $0.id = lease }) },
+        onResponse: { response in
+          for try await answer in response.messages { return answer.ttl > 0 }
+          throw RPCError(code: .unavailable, message: "the stream ended without an answer")
+        })
+    }
+  }
+}
