@@ -46,6 +46,8 @@ var targets: [Target] = [
     path: "Tests/TestSupport",
     swiftSettings: settings),
   .testTarget(
+    name: "TestSupportTests", dependencies: ["TestSupport", "Catalog"], swiftSettings: settings),
+  .testTarget(
     name: "CatalogTests", dependencies: ["Catalog", "TestSupport"], swiftSettings: settings),
   .testTarget(
     name: "StateMachinesTests", dependencies: ["StateMachines", "Catalog", "TestSupport"],
