@@ -11,51 +11,6 @@ import Testing
 
 /// Kills leaders and learners, processes of their own, while callers change the catalog.
 @Suite(.serialized, .timeLimit(.minutes(5))) struct NodeCrashTests {
-  /// A node that can be killed and started again at the same address.
-  private final class Server {
-    let folder: String
-    private let leader: String?
-    private let addressFile: String
-    private var process: CadastreProcess?
-    private(set) var address = "127.0.0.1:\(quietPort())"
-
-    init(_ name: String, in folder: URL, following leader: String? = nil) {
-      self.folder = folder.appending(path: name).path
-      self.leader = leader
-      addressFile = folder.appending(path: "\(name).address").path
-    }
-
-    func start() async throws {
-      try? FileManager.default.removeItem(atPath: addressFile)
-      let process = try CadastreProcess(
-        [
-          "serve", "--log", folder, "--listen", address, "--address-file", addressFile,
-          "--patience", "20s", "--log-level", "error",
-        ] + (leader.map { ["--follow", $0] } ?? []))
-      self.process = process
-      while true {
-        if let text = try? String(contentsOfFile: addressFile, encoding: .utf8),
-          text.hasSuffix("\n")
-        {
-          address = String(text.dropLast())
-          return
-        }
-        try #require(process.isRunning, "\(folder) ended: \(process.errorsSoFar)")
-        try await Task.sleep(for: .milliseconds(10))
-      }
-    }
-
-    func kill() async throws {
-      process?.signal(SIGKILL)
-      _ = try await process?.wait()
-    }
-
-    func stop() async throws {
-      let ended = try await process?.stop()
-      #expect(ended?.status == 0, "\(ended?.errors ?? "")")
-    }
-  }
-
   /// Sends commands one after the other, each again under its id until it is acknowledged.
   private static func work(
     _ worker: Int, at address: NodeAddress, until isDone: @escaping @Sendable () -> Bool,
@@ -86,13 +41,14 @@ import Testing
   func whatWasAcknowledgedIsThereOnce(seed: UInt64) async throws {
     var generator = SeededGenerator(seed: seed)
     try await withTemporaryFolder { folder in
-      let leader = Server("leader", in: folder)
+      let leader = ServedNode("leader", in: folder, ["--patience", "20s"])
       let made = try await cadastre("init", leader.folder)
       #expect(made.status == 0, "\(made.errors)")
       try await leader.start()
-      let learner = Server("learner", in: folder, following: leader.address)
+      let learner = ServedNode(
+        "learner", in: folder, ["--follow", "\(leader.address)", "--patience", "20s"])
       try await learner.start()
-      let addresses = try [leader, learner].map { try NodeAddress($0.address) }
+      let addresses = [leader.address, learner.address]
       let receipts = Shared<[CommandReceipt]>([])
       let isDone = Shared(false)
       try await withThrowingTaskGroup(of: Void.self) { group in
