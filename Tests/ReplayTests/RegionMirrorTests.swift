@@ -85,7 +85,8 @@ import Testing
     for number in UInt64(4)...60 { _ = try await leader.submit(try begin(number)) }
     let failure = try await follow(mirror, leader)
     #expect(failure?.remedy == .installState)
-    try await mirror.install(leader.current)
+    try await mirror.install(
+      leader.current, commands: try leader.commandWindow(through: leader.current.appliedThrough))
     #expect(mirror.era == 1)
     for number in UInt64(61)...70 { _ = try await leader.submit(try begin(number)) }
     #expect(try await follow(mirror, leader) == nil)
@@ -95,6 +96,69 @@ import Testing
     #expect(again.condition == nil && again.current.header == leader.current.header)
     again.close()
     leader.close()
+  }
+
+  /// What was acknowledged is known to a mirror that took over a whole state, once it leads, and again
+  /// to a mirror of that one.
+  @Test func commandsComeWithAStateThatIsTakenOver() async throws {
+    let (leader, mirror) = (try open("leader", retained: 8), try open("mirror", mirrors: true))
+    for number in UInt64(1)...60 { _ = try await leader.submit(try begin(number)) }
+    let second = try open("second", mirrors: true, retained: 8)
+    let window = try leader.commandWindow(through: leader.current.appliedThrough)
+    #expect(window.records.count == 60)
+    try await mirror.install(leader.current, commands: window)
+    #expect(try mirror.commandWindow(through: mirror.current.appliedThrough) == window)
+    // Of a state that is older, nothing that came later.
+    #expect(try leader.commandWindow(through: LogPosition(50)).records.count == 50)
+    leader.close()
+    try await mirror.lead(on: RegionLeadTerms(epoch: 1, floor: .zero))
+    func check(_ store: RegionStore) async throws {
+      for number in UInt64(1)...60 {
+        let receipt = try await store.submit(try begin(number))
+        #expect(receipt.outcome == .repeated && receipt.position == LogPosition(number))
+      }
+      // Under the same name another change, which the fingerprint tells.
+      var other = try begin(99)
+      other.id = commandID(5)
+      let command = other
+      await #expect(
+        throws: RegionFailure.commandIDReused(commandID(5), position: LogPosition(5))
+      ) { try await store.submit(command) }
+      #expect(store.current.appliedThrough == LogPosition(60))
+    }
+    try await check(mirror)
+    mirror.close()
+    let again = try open("mirror")
+    try await check(again)
+    for number in UInt64(61)...70 { _ = try await again.submit(try begin(number)) }
+    try await second.install(
+      again.current, commands: try again.commandWindow(through: again.current.appliedThrough))
+    try await second.lead(on: RegionLeadTerms(epoch: 2, floor: .zero))
+    for number in UInt64(1)...70 {
+      #expect(try await second.submit(try begin(number)).outcome == .repeated)
+    }
+    second.close()
+    again.close()
+  }
+
+  /// Commands that are not those that were sent are not taken for them.
+  @Test func commandsThatWereDamagedOnTheirWayAreRefused() async throws {
+    let leader = try open("leader")
+    for number in UInt64(1)...9 { _ = try await leader.submit(try begin(number)) }
+    let header = leader.current.header
+    let window = try leader.commandWindow(through: header.position)
+    leader.close()
+    #expect(try CommandWindow.received(window.bytes, hash: window.hash, with: header) == window)
+    var bytes = window.bytes
+    bytes[10] ^= 1
+    #expect(throws: StoreError.self) {
+      try CommandWindow.received(bytes, hash: window.hash, with: header)
+    }
+    var before = header
+    before.position = LogPosition(8)
+    #expect(throws: StoreError.self) {
+      try CommandWindow.received(window.bytes, hash: window.hash, with: before)
+    }
   }
 
   @Test func anotherHistoryIsSeen() async throws {

@@ -674,6 +674,9 @@ package nonisolated struct Cadastre_V1_FetchRegionStateRequest: Sendable {
 
   package var region: String = String()
 
+  /// Whether the commands that are known up to the state are to come with it.
+  package var commands: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -713,6 +716,16 @@ package nonisolated struct Cadastre_V1_FetchRegionStateResponse: Sendable {
     set {kind = .end(newValue)}
   }
 
+  /// A part of the records of the commands that are known up to the state, after those of the state; in
+  /// order.
+  package var commands: Data {
+    get {
+      if case .commands(let v)? = kind {return v}
+      return Data()
+    }
+    set {kind = .commands(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Kind: Equatable, Sendable {
@@ -722,6 +735,9 @@ package nonisolated struct Cadastre_V1_FetchRegionStateResponse: Sendable {
     case records(Data)
     /// Always last: without it the state is not whole.
     case end(Cadastre_V1_RegionStateEnd)
+    /// A part of the records of the commands that are known up to the state, after those of the state; in
+    /// order.
+    case commands(Data)
 
   }
 
@@ -734,6 +750,9 @@ package nonisolated struct Cadastre_V1_RegionStateEnd: Sendable {
   // methods supported on all messages.
 
   package var recordCount: UInt64 = 0
+
+  /// The hash of the records of commands; empty when they were not asked for.
+  package var commandsHash: Data = Data()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1873,7 +1892,7 @@ nonisolated extension Cadastre_V1_FollowReset: SwiftProtobuf.Message, SwiftProto
 
 nonisolated extension Cadastre_V1_FetchRegionStateRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".FetchRegionStateRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}catalog_id\0\u{1}region\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}catalog_id\0\u{1}region\0\u{1}commands\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1883,6 +1902,7 @@ nonisolated extension Cadastre_V1_FetchRegionStateRequest: SwiftProtobuf.Message
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularBytesField(value: &self.catalogID) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.region) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.commands) }()
       default: break
       }
     }
@@ -1895,12 +1915,16 @@ nonisolated extension Cadastre_V1_FetchRegionStateRequest: SwiftProtobuf.Message
     if !self.region.isEmpty {
       try visitor.visitSingularStringField(value: self.region, fieldNumber: 2)
     }
+    if self.commands != false {
+      try visitor.visitSingularBoolField(value: self.commands, fieldNumber: 3)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Cadastre_V1_FetchRegionStateRequest, rhs: Cadastre_V1_FetchRegionStateRequest) -> Bool {
     if lhs.catalogID != rhs.catalogID {return false}
     if lhs.region != rhs.region {return false}
+    if lhs.commands != rhs.commands {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1908,7 +1932,7 @@ nonisolated extension Cadastre_V1_FetchRegionStateRequest: SwiftProtobuf.Message
 
 nonisolated extension Cadastre_V1_FetchRegionStateResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".FetchRegionStateResponse"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}header\0\u{1}records\0\u{1}end\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}header\0\u{1}records\0\u{1}end\0\u{1}commands\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1950,6 +1974,14 @@ nonisolated extension Cadastre_V1_FetchRegionStateResponse: SwiftProtobuf.Messag
           self.kind = .end(v)
         }
       }()
+      case 4: try {
+        var v: Data?
+        try decoder.decodeSingularBytesField(value: &v)
+        if let v = v {
+          if self.kind != nil {try decoder.handleConflictingOneOf()}
+          self.kind = .commands(v)
+        }
+      }()
       default: break
       }
     }
@@ -1973,6 +2005,10 @@ nonisolated extension Cadastre_V1_FetchRegionStateResponse: SwiftProtobuf.Messag
       guard case .end(let v)? = self.kind else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
     }()
+    case .commands?: try {
+      guard case .commands(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularBytesField(value: v, fieldNumber: 4)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -1987,7 +2023,7 @@ nonisolated extension Cadastre_V1_FetchRegionStateResponse: SwiftProtobuf.Messag
 
 nonisolated extension Cadastre_V1_RegionStateEnd: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".RegionStateEnd"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}record_count\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}record_count\0\u{3}commands_hash\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1996,6 +2032,7 @@ nonisolated extension Cadastre_V1_RegionStateEnd: SwiftProtobuf.Message, SwiftPr
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularUInt64Field(value: &self.recordCount) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.commandsHash) }()
       default: break
       }
     }
@@ -2005,11 +2042,15 @@ nonisolated extension Cadastre_V1_RegionStateEnd: SwiftProtobuf.Message, SwiftPr
     if self.recordCount != 0 {
       try visitor.visitSingularUInt64Field(value: self.recordCount, fieldNumber: 1)
     }
+    if !self.commandsHash.isEmpty {
+      try visitor.visitSingularBytesField(value: self.commandsHash, fieldNumber: 2)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Cadastre_V1_RegionStateEnd, rhs: Cadastre_V1_RegionStateEnd) -> Bool {
     if lhs.recordCount != rhs.recordCount {return false}
+    if lhs.commandsHash != rhs.commandsHash {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

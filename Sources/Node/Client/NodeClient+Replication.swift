@@ -249,29 +249,33 @@ extension NodeClient {
 }
 
 extension NodeClient {
-  /// The whole state of a region's stream, proven by its digest.
+  /// The whole state of a region's stream, proven by its digest, and the commands that are known up to
+  /// it; none from a node of an earlier release.
   ///
-  /// - Throws: ``NodeError``, or `EvolveError` when the records are not those of the state.
+  /// - Throws: ``NodeError``; `EvolveError` when the records are not those of the state; `StoreError`
+  ///   when the commands are not those that were sent.
   package func fetchRegionState(
     of catalog: CatalogID, _ region: Region, deadline: Duration? = nil
-  ) async throws -> RegionState {
+  ) async throws -> (state: RegionState, commands: CommandWindow) {
     let request = Cadastre_V1_FetchRegionStateRequest.with {
       $0.catalogID = Data(catalog.bytes)
       $0.region = region.name
+      $0.commands = true
     }
-    let (header, bytes) = try await calling(address) {
+    let (header, bytes, commands, hash) = try await calling(address) {
       try await replication.fetchRegionState(request, options: options(deadline)) { response in
         var header: RegionHeader?
-        var bytes: [UInt8] = []
+        var (bytes, commands) = ([UInt8](), [UInt8]())
         for try await message in response.messages {
           switch message.kind {
           case .header(let message): header = try message.value(of: region)
           case .records(let part): bytes += part
-          case .end:
+          case .commands(let part): commands += part
+          case .end(let end):
             guard let header, header.catalog == catalog else {
               throw MalformedMessage("the state is of another catalog, or has no header")
             }
-            return (header, bytes)
+            return (header, bytes, commands, try Self.hash(end.commandsHash))
           case nil: break
           }
         }
@@ -280,7 +284,10 @@ extension NodeClient {
     }
     var records: [RegionRecord] = []
     try bytes.withUnsafeBytes { try RegionRecord.decode($0) { records.append($0) } }
-    return try RegionState(restoring: header, records: records)
+    return (
+      try RegionState(restoring: header, records: records),
+      try hash.map { try .received(commands, hash: $0, with: header) } ?? CommandWindow()
+    )
   }
 }
 

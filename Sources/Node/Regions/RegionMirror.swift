@@ -130,18 +130,19 @@ struct RegionMirror: Sendable {
     if let failure = step.thenFail { throw failure }
   }
 
-  /// Takes over the leader's state.
+  /// Takes over the leader's state, and the commands that it knows.
   ///
   /// - Returns: false when that failed.
   private func install(from address: NodeAddress) async -> Bool {
     do {
-      let state = try await NodeClient.with(address, connection: directory.connection) { client in
+      let (state, commands) = try await NodeClient.with(address, connection: directory.connection) {
+        client in
         try await client.fetchRegionState(of: core.store.catalog, stream.region)
       }
       guard state.appliedThrough > stream.store.current.appliedThrough else {
         throw NodeError(.failedPrecondition, "the leader's state is older than what is here")
       }
-      try await stream.store.install(state)
+      try await stream.store.install(state, commands: commands)
       stream.bond.withLock { bond in
         bond.freshness.forget()
         bond.resets += 1

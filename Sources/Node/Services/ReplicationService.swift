@@ -233,7 +233,8 @@ package struct ReplicationService: Cadastre_V1_Replication.SimpleServiceProtocol
       guard let region = try optionalRegion(request.region) else {
         throw MalformedMessage("region: name one")
       }
-      let state = try stream(of: region).store.current
+      let store = try stream(of: region).store
+      let state = store.current
       core.logger.info(
         "sending the state of a region's stream",
         metadata: [
@@ -247,7 +248,20 @@ package struct ReplicationService: Cadastre_V1_Replication.SimpleServiceProtocol
         }
         if core.changes.isClosed { throw Self.shuttingDown }
       }
-      try await response.write(.with { $0.end.recordCount = UInt64(state.recordCount) })
+      var end = Cadastre_V1_RegionStateEnd()
+      end.recordCount = UInt64(state.recordCount)
+      if request.commands {
+        let commands = try await NIOThreadPool.singleton.runIfActive {
+          try store.commandWindow(through: state.appliedThrough)
+        }
+        end.commandsHash = Data(commands.hash.bytes)
+        for part in Self.parts(commands.bytes, of: core.limits.messageByteCount) {
+          try await response.write(.with { $0.commands = part })
+          if core.changes.isClosed { throw Self.shuttingDown }
+        }
+      }
+      let last = end
+      try await response.write(.with { $0.end = last })
     }
   }
 

@@ -43,12 +43,27 @@ package struct CommandWindow: Hashable, Sendable {
   package static func received(
     _ bytes: [UInt8], hash: EntryHash, with state: StateHeader
   ) throws(StoreError) -> CommandWindow {
-    do {
-      let window = try CommandWindow(
-        decoding: bytes, through: state.position, version: state.version)
-      if window.hash == hash { return window }
-    } catch {}
+    if let window = received(bytes, hash: hash, through: state.position, state.version) {
+      return window
+    }
     throw .checkpointDamaged(state.version, "the commands that came with it")
+  }
+
+  /// What came with a state of a region's stream; as with the catalog's.
+  ///
+  /// - Throws: ``StoreError/baseDamaged(_:)`` when it is not what was sent.
+  package static func received(
+    _ bytes: [UInt8], hash: EntryHash, with state: RegionHeader
+  ) throws(StoreError) -> CommandWindow {
+    if let window = received(bytes, hash: hash, through: state.position, .zero) { return window }
+    throw .baseDamaged("the commands that came with it are not those that were sent")
+  }
+
+  private static func received(
+    _ bytes: [UInt8], hash: EntryHash, through last: LogPosition, _ version: CatalogVersion
+  ) -> CommandWindow? {
+    let window = try? CommandWindow(decoding: bytes, through: last, version: version)
+    return window?.hash == hash ? window : nil
   }
 
   package var isEmpty: Bool { bytes.isEmpty }

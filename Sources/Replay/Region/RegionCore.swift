@@ -173,15 +173,17 @@ package struct RegionCore: Sendable {
     return result
   }
 
-  /// Takes over a state of the stream in the place of all that the log has: entries no longer lead
-  /// there.
+  /// Takes over a state of the stream, and the commands that are known up to there, in the place of all
+  /// that the log has: entries no longer lead there.
   ///
   /// - Precondition: The state is of this stream.
-  package mutating func install(_ state: RegionState) throws(StoreError) {
+  package mutating func install(
+    _ state: RegionState, commands known: CommandWindow
+  ) throws(StoreError) {
     precondition(state.region == log.region, "a state of the stream \(log.region)")
     if let failure { throw failure }
     do throws(StoreError) {
-      try log.install(base: state)
+      try log.install(base: state, commands: known)
     } catch {
       noteFailure(error)
       throw error
@@ -190,7 +192,8 @@ package struct RegionCore: Sendable {
     first = state.appliedThrough.next
     nextBase = state
     hasTrimmedRows = false
-    commands = CommandIndex(window: max(4, options.retainedEntryCount) * 3)
+    commands = CommandIndex(window: log.dedupeWindow)
+    known.forEach { commands.insert($0.command, at: $0.position) }
   }
 
   /// Lets the log begin later when it has grown enough, a bounded piece of work at a time. What goes

@@ -75,6 +75,10 @@ package final class RegionEventLog: RegionLog {
     try log.scanCommands(body)
   }
 
+  package func commandWindow(through last: LogPosition) throws(StoreError) -> CommandWindow {
+    try log.commandWindow(through: last)
+  }
+
   package func append(
     _ entries: [EncodedEntry], fingerprints: [CommandID: ChangeFingerprint]
   ) throws(StoreError) {
@@ -129,7 +133,9 @@ package final class RegionEventLog: RegionLog {
     }
   }
 
-  package func install(base state: RegionState) throws(StoreError) {
+  package func install(
+    base state: RegionState, commands: CommandWindow
+  ) throws(StoreError) {
     try log.checkWritable()
     guard state.catalog == catalog else {
       throw .otherCatalog(expected: catalog, found: state.catalog)
@@ -141,8 +147,7 @@ package final class RegionEventLog: RegionLog {
     try log.environment.write { transaction throws(StoreError) in
       try transaction.removeAll(from: log.tables.entries)
       try transaction.removeAll(from: log.tables.commands)
-      // Those were another history's; the state comes without its own.
-      if let remembered = log.tables.remembered { try transaction.removeAll(from: remembered) }
+      try log.put(commands, in: transaction)
       try put(header, chunks, in: transaction)
       try log.put(head, in: transaction)
     }

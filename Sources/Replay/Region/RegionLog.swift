@@ -54,11 +54,14 @@ package protocol RegionLog: Sendable {
   /// ``removeTrimmed(limit:)``.
   func begin(after state: RegionState) throws(StoreError)
 
-  /// Replaces all that the log holds with a state to go on from, whole or not at all: durable on
-  /// return.
+  /// The commands that the log knows up to a position, for a log that goes on from there.
+  func commandWindow(through last: LogPosition) throws(StoreError) -> CommandWindow
+
+  /// Replaces all that the log holds with a state to go on from, and the commands that are known up to
+  /// there, whole or not at all: durable on return.
   ///
   /// - Throws: ``StoreError/otherCatalog(expected:found:)`` when the state is another catalog's.
-  func install(base state: RegionState) throws(StoreError)
+  func install(base state: RegionState, commands: CommandWindow) throws(StoreError)
 
   /// Removes entries from before the log's beginning, at most so many.
   ///

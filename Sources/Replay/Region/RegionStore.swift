@@ -20,7 +20,7 @@ package final class RegionStore: Sendable {
     /// Entries from the stream's leader.
     case entries([EncodedEntry], @Sendable (StoreError?) -> Void)
     /// A state from the stream's leader.
-    case state(RegionState, @Sendable (StoreError?) -> Void)
+    case state(RegionState, CommandWindow, @Sendable (StoreError?) -> Void)
     /// Leads from now on what was a mirror.
     case lead(RegionLeadTerms, @Sendable (StoreError?) -> Void)
   }
@@ -181,6 +181,12 @@ package final class RegionStore: Sendable {
 
   // MARK: - Following
 
+  /// The commands that are known up to a position: for who takes over the state there. O(*n*) in their
+  /// number. Blocks.
+  package func commandWindow(through last: LogPosition) throws(StoreError) -> CommandWindow {
+    try log.commandWindow(through: last)
+  }
+
   /// Takes up somebody who follows the stream; see ``LeaderSession``.
   package func beginFollowing(
     _ start: FollowStart, view: LeaderView, messageByteCount: Int
@@ -198,12 +204,15 @@ package final class RegionStore: Sendable {
     try await mirroring { .entries(entries, $0) }
   }
 
-  /// Takes over a state of the stream's leader in the place of all that is here.
-  package func install(_ state: RegionState) async throws(StoreError) {
+  /// Takes over a state of the stream's leader, and the commands that are known there, in the place of
+  /// all that is here.
+  package func install(
+    _ state: RegionState, commands: CommandWindow
+  ) async throws(StoreError) {
     guard state.catalog == catalog else {
       throw .otherCatalog(expected: catalog, found: state.catalog)
     }
-    try await mirroring { .state(state, $0) }
+    try await mirroring { .state(state, commands, $0) }
   }
 
   private func mirroring(
@@ -266,9 +275,11 @@ package final class RegionStore: Sendable {
           show(result.publish, of: core, shared, observer)
           answered(1, by: core, shared)
           completion(result.thenFail)
-        case .state(let state, let completion):
+        case .state(let state, let commands, let completion):
           rest.removeFirst()
-          let error = failure { () throws(StoreError) in try core.install(state) }
+          let error = failure { () throws(StoreError) in
+            try core.install(state, commands: commands)
+          }
           if error == nil {
             shared.era.withLock { $0 += 1 }
             shared.state.withLock { $0 = state }

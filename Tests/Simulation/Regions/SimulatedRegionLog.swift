@@ -120,12 +120,23 @@ final class SimulatedRegionLog: RegionLog {
     }
   }
 
-  func install(base state: RegionState) throws(StoreError) {
+  func commandWindow(through last: LogPosition) throws(StoreError) -> CommandWindow {
+    let image = image()
+    var window = CommandWindow(image.remembered.prefix { $0.position <= last })
+    for encoded in image.entries where encoded.entry.position <= last {
+      window.append(
+        CommandRecord(encoded.entry, fingerprint: image.fingerprints[encoded.entry.command]))
+    }
+    return window
+  }
+
+  func install(base state: RegionState, commands: CommandWindow) throws(StoreError) {
     guard state.catalog == catalog else {
       throw .otherCatalog(expected: catalog, found: state.catalog)
     }
     contents.withLock { contents in
       contents.visible = Image()
+      contents.visible.remembered = commands.records
       contents.visible.base = state
       contents.visible.head = (state.appliedThrough, state.lastHash)
     }
