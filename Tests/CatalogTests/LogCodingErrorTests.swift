@@ -86,7 +86,7 @@ import Testing
 
   @Test func events() {
     expect(Self.bytes([1, 0, 0]), .unknownEventKind(0), at: 115)
-    expect(Self.bytes([1, 22, 0]), .unknownEventKind(22), at: 115)
+    expect(Self.bytes([1, 23, 0]), .unknownEventKind(23), at: 115)
     #expect(Self.error(Self.bytes([1, 255, 0]))?.needsNewerReader == true)
     expect(Self.bytes([1, 5, 1, 0, 0, 5]), .unknownRouteState(5), at: 119)
     expect(Self.bytes([1, 2, 1, 0x81, 0x20]), .keyTooLong(byteCount: 4097), at: 117)

@@ -36,7 +36,7 @@ import Testing
         "bootstrap", "split", "merge", "move", "state", "regions", "commitment", "trim", "led",
         "raised", "retired", "departed", "arrived", "begun", "decided", "enable", "join", "leave",
         "report", "home", "prefer", "policy", "suspect", "clear", "lose", "sweep", "recover",
-        "return",
+        "return", "claim",
       ])
   }
 

@@ -52,14 +52,14 @@ import Testing
         capabilities: .known))
   }
 
-  /// A learner, once it is a member that the leader knows.
+  /// A learner, once it is a member that the leader knows. It follows the leader by way of `proxy`.
   private func learner(
-    _ name: String, _ region: String, of leader: TestNode,
+    _ name: String, _ region: String, of leader: TestNode, through proxy: NodeAddress? = nil,
     _ more: (inout NodeConfiguration) throws -> Void
   ) async throws -> TestNode {
     var failure: (any Error)?
     let node = try await TestNode(
-      .learner(of: leader.address), folder: folder.appending(name), region: region
+      .learner(of: proxy ?? leader.address), folder: folder.appending(name), region: region
     ) { configuration in
       do {
         try configure(&configuration, name, region)
@@ -166,6 +166,150 @@ import Testing
     }
   }
 
+  /// A leader that is cut off from the catalog stops by itself; once it has, a mirror leads on nobody's
+  /// word, and not before.
+  @Test func aLeaderThatIsCutOffStopsBeforeAMirrorIsPromoted() async throws {
+    let tokyo = try Region("tokyo")
+    let limit = Duration.seconds(3)
+    try await withNode(try await leader()) { leader in
+      try await change(leader, .enable(.regionClaims))
+      let proxy = try NetworkProxy(to: leader.address)
+      defer { proxy.stop() }
+      let old = try await learner("tokyo-1", "tokyo", of: leader, through: proxy.address) {
+        $0.ledRegions = [tokyo]
+        $0.clocks.catalogLimit = limit
+      }
+      let mirror = try await learner("osaka-1", "osaka", of: leader) {
+        $0.mirroredRegions = [MirroredRegion(tokyo)]
+      }
+      try await until { (try? await old.client.lead(groups(1...100), in: tokyo)) != nil }
+      // What others may count on is on record before anything is issued.
+      let claim = try #require(leader.core.store.current.membership.claim(tokyo))
+      #expect(claim.member.name == "tokyo-1" && claim.epoch == 0)
+      #expect(claim.limit == Milliseconds(3_000))
+      #expect(try await status(old, of: "tokyo")?.catalogLimitMs == 3_000)
+      _ = try await next(old, of: 7)
+      try await until {
+        let status = try await status(mirror, of: "tokyo")
+        return status?.mirror.connected == true && status?.groups == 100
+      }
+      let isDone = Shared(false)
+      let issuing = Task {
+        var issued: [HybridTimestampBatch] = []
+        while !isDone.value {
+          if let batch = try? await old.client.nextTimestamps(3, of: GroupID(7)) {
+            issued.append(batch)
+          }
+          try await Task.sleep(for: .milliseconds(5))
+        }
+        return issued
+      }
+      proxy.cut()
+      try await change(leader, .declareLost(tokyo))
+      try await until { mirror.core.store.current.membership.region(tokyo)?.status == .lost }
+      let early = await refusal { try await mirror.client.promote(tokyo, leaderStopped: false) }
+      #expect(early?.reason == "leader_may_run")
+      #expect(early?.message.contains("tokyo-1 may lead region tokyo for another") == true)
+      #expect(early?.detail?.remedy.contains("--leader-stopped") == true)
+      var answer: Cadastre_V1_PromoteRegionResponse?
+      try await until {
+        answer = try? await mirror.client.promote(tokyo, leaderStopped: false)
+        return answer != nil
+      }
+      let promoted = try #require(answer)
+      // The other has stopped, says why, and decides nothing either.
+      let stopped = await refusal { try await old.client.nextTimestamps(1, of: GroupID(7)) }
+      #expect(stopped?.code == .unavailable && stopped?.reason == "catalog_unheard")
+      #expect(stopped?.message.contains("at most 3000 ms without") == true)
+      let led = await refusal { try await old.client.lead(groups(101...101), in: tokyo) }
+      #expect(led?.reason == "catalog_unheard")
+      #expect(try await status(old, of: "tokyo")?.condition.contains("newest catalog") == true)
+      let first = try await next(mirror, of: 7).first
+      isDone.change { $0 = true }
+      let issued = try await issuing.value
+      #expect(!issued.isEmpty && zip(issued, issued.dropFirst()).allSatisfy { $0.last < $1.first })
+      #expect(issued.allSatisfy { $0.last < HybridTimestamp(promoted.floor) })
+      #expect(first >= HybridTimestamp(promoted.floor) && promoted.epoch == 1)
+      #expect(leader.core.store.current.membership.claim(tokyo)?.member.name == "osaka-1")
+      // Back on the network it finds itself fenced.
+      proxy.mend()
+      try await until { try await status(old, of: "tokyo")?.role == .fenced }
+      try await old.stop()
+      try await mirror.stop()
+    }
+  }
+
+  /// A network that is cut for less than the limit stops nothing for good, and needs nobody.
+  @Test func aLeaderGoesOnOnceItKnowsTheCatalogAgain() async throws {
+    let tokyo = try Region("tokyo")
+    try await withNode(try await leader()) { leader in
+      try await change(leader, .enable(.regionClaims))
+      let proxy = try NetworkProxy(to: leader.address)
+      defer { proxy.stop() }
+      let node = try await learner("tokyo-1", "tokyo", of: leader, through: proxy.address) {
+        $0.ledRegions = [tokyo]
+        $0.clocks.catalogLimit = .seconds(1)
+      }
+      try await until { (try? await node.client.lead(groups(1...1), in: tokyo)) != nil }
+      let before = try await next(node, of: 1).last
+      proxy.cut()
+      try await until {
+        await refusal { try await node.client.nextTimestamps(1, of: GroupID(1)) }?.reason
+          == "catalog_unheard"
+      }
+      proxy.mend()
+      #expect(try await next(node, of: 1).first > before)
+      #expect(try await status(node, of: "tokyo")?.role == .leader)
+      try await node.stop()
+    }
+  }
+
+  /// One mirror leads in an epoch, unless an operator says that it has stopped: then that one is fenced.
+  @Test func twoMirrorsAreNotPromotedUnderOneEpoch() async throws {
+    let tokyo = try Region("tokyo")
+    try await withNode(try await leader()) { leader in
+      try await change(leader, .enable(.regionClaims))
+      let old = try await learner("tokyo-1", "tokyo", of: leader) { $0.ledRegions = [tokyo] }
+      try await until { (try? await old.client.lead(groups(1...3), in: tokyo)) != nil }
+      var mirrors: [TestNode] = []
+      for name in ["osaka", "kyoto"] {
+        let mirror = try await learner("\(name)-1", name, of: leader) {
+          $0.mirroredRegions = [MirroredRegion(tokyo)]
+        }
+        try await until { try await status(mirror, of: "tokyo")?.groups == 3 }
+        mirrors.append(mirror)
+      }
+      try await old.stop()
+      try await change(leader, .declareLost(tokyo))
+      for mirror in mirrors {
+        try await until { mirror.core.store.current.membership.region(tokyo)?.status == .lost }
+      }
+      // No limit was claimed: it takes somebody's word, however long it was.
+      let refused = await refusal {
+        try await mirrors[0].client.promote(tokyo, leaderStopped: false)
+      }
+      #expect(refused?.reason == "leader_may_run")
+      #expect(refused?.message.contains("--catalog-limit") == true)
+      _ = try await mirrors[0].client.promote(tokyo, leaderStopped: true)
+      _ = try await next(mirrors[0], of: 1)
+      try await until {
+        mirrors[1].core.store.current.membership.claim(tokyo)?.member.name == "osaka-1"
+      }
+      let second = await refusal {
+        try await mirrors[1].client.promote(tokyo, leaderStopped: false)
+      }
+      #expect(second?.reason == "leader_may_run")
+      _ = try await mirrors[1].client.promote(tokyo, leaderStopped: true)
+      try await until { try await status(mirrors[0], of: "tokyo")?.role == .fenced }
+      _ = try await next(mirrors[1], of: 1)
+      // And back, on somebody's word again.
+      _ = try await mirrors[0].client.promote(tokyo, leaderStopped: true)
+      try await until { try await status(mirrors[1], of: "tokyo")?.role == .fenced }
+      #expect(try await status(mirrors[0], of: "tokyo")?.role == .leader)
+      for mirror in mirrors { try await mirror.stop() }
+    }
+  }
+
   /// A mirror that was there first, and has nothing, waits for a stream and does not keep it from
   /// beginning.
   @Test func anEmptyMirrorKeepsNoStreamFromBeginning() async throws {
@@ -181,6 +325,32 @@ import Testing
       try await until { try await status(mirror, of: "tokyo")?.groups == 1 }
       try await first.stop()
       try await mirror.stop()
+    }
+  }
+
+  /// A mirror that entries no longer lead to takes over the state, and knows the commands before it.
+  @Test func commandsComeOverTheWireWithAState() async throws {
+    let tokyo = try Region("tokyo")
+    try await withNode(try await leader()) { leader in
+      let first = try await learner("tokyo-1", "tokyo", of: leader) {
+        $0.ledRegions = [tokyo]
+        $0.regionStore.retainedEntryCount = 4
+      }
+      try await until { (try? await first.client.lead(groups(1...3), in: tokyo)) != nil }
+      // Renewals are entries, too.
+      try await until { try await status(first, of: "tokyo")?.position ?? 0 > 20 }
+      let mirror = try await learner("osaka-1", "osaka", of: leader) {
+        $0.mirroredRegions = [MirroredRegion(tokyo)]
+      }
+      try await until { try await status(mirror, of: "tokyo")?.groups == 3 }
+      #expect(try await status(mirror, of: "tokyo")?.mirror.resets ?? 0 > 0)
+      let (_, known) = try await first.client.fetchRegionState(of: testCatalog, tokyo)
+      let (state, mirrored) = try await mirror.client.fetchRegionState(of: testCatalog, tokyo)
+      #expect(mirrored.records.map(\.position.rawValue) == Array(1...state.appliedThrough.rawValue))
+      #expect(mirrored.records.prefix(12) == known.records.prefix(12))
+      #expect(mirrored.records.first?.fingerprint != nil)
+      try await mirror.stop()
+      try await first.stop()
     }
   }
 

@@ -33,7 +33,7 @@ import Testing
     .membership(
       .join(
         try MemberName("\(region)-\(number)"), address: "\(region):\(number)",
-        region: try Region(region), capabilities: .known))
+        region: try Region(region), capabilities: [.members, .regionStreams]))
   }
 
   /// A store with members, homes, and a region that is being recovered; a checkpoint every ten

@@ -142,6 +142,16 @@ import Testing
       .promote(plan.step(0, named: plan.name)),
       .join(tokyo, address: "10.0.0.9:4710", region: asia, capabilities: all),
       .beginReturn(asia), .sweep(asia, epoch: 1, limit: 100), .leave(rome))
+    let more: CapabilitySet = [.members, .regionClaims]
+    func claim(by member: MemberName, _ number: UInt64, limit: UInt64) -> RegionClaim {
+      RegionClaim(
+        region: asia, epoch: 1, member: member, number: number, limit: Milliseconds(limit))
+    }
+    try members(
+      .join(tokyo, address: "10.0.0.9:4710", region: asia, capabilities: more),
+      .join(paris, address: "10.0.0.2:4710", region: europe, capabilities: more),
+      .enable(.regionClaims), .claim(claim(by: tokyo, 1, limit: 60_000), replacing: false),
+      .claim(claim(by: paris, 2, limit: 0), replacing: true))
     return (state, entries)
   }
 

@@ -15,6 +15,7 @@ import Testing
       try catalog.perform(.move([RouteID(UInt64(id))], to: GroupID(UInt64(id % 4 + 1))))
     }
     var twin = MembershipTwin()
+    try enableClaims(in: &catalog, &twin)
     var learner = CatalogState(catalog: TestCatalog.id)
     for entry in catalog.entries { try learner.evolve(entry) }
     var refused: Set<String> = []
@@ -64,6 +65,15 @@ import Testing
     #expect(sum == catalog.state.membership.digest, "seed \(seed)")
   }
 
+  /// Lets claims be made, which takes a member that reads them.
+  private func enableClaims(in catalog: inout TestCatalog, _ twin: inout MembershipTwin) throws {
+    let join = MembershipChange.join(
+      try MemberName("node-0"), address: "h:1", region: try Region("asia"), capabilities: .known)
+    try catalog.perform(.membership(join))
+    #expect(twin.perform(join, routes: catalog.routes) == "changed")
+    try catalog.perform(.membership(.enable(.regionClaims)))
+  }
+
   /// Bytes that are no membership are refused, and what is accepted has one form.
   @Test(arguments: testSeeds(count: 300))
   func hostileRecordsDoNotTrap(seed: UInt64) throws {
@@ -71,6 +81,7 @@ import Testing
     var catalog = try TestCatalog()
     var twin = MembershipTwin()
     try catalog.perform(.membership(.enable(.members)))
+    try enableClaims(in: &catalog, &twin)
     for _ in 0..<25 {
       let change = MembershipChange.random(twin, using: &generator)
       _ = twin.perform(change, routes: catalog.routes)

@@ -33,6 +33,7 @@ struct MembershipTwin {
   var areas: [Region: Area] = [:]
   var homes: [GroupID: Region] = [:]
   var policies: [String: KeySpan] = [:]
+  var claims: [Region: RegionClaim] = [:]
   var places: [Place] = []
 
   func isFenced(_ region: Region) -> Bool {
@@ -114,6 +115,19 @@ struct MembershipTwin {
       return "changed"
     case .promote(let step):
       return promote(step, routes)
+    case .claim(let claim, let isReplacing):
+      guard areas[claim.region]?.epoch ?? 0 == claim.epoch else { return "wrong_epoch" }
+      if let last = claims[claim.region] {
+        if last.epoch == claim.epoch, last.member != claim.member, !isReplacing {
+          return "region_led_elsewhere"
+        }
+        guard claim.number == last.number + 1 else { return "claim_out_of_order" }
+      } else if claim.number != 1 {
+        return "claim_out_of_order"
+      }
+      if areas[claim.region] == nil { areas[claim.region] = Area() }
+      claims[claim.region] = claim
+      return "changed"
     }
   }
 
@@ -246,6 +260,7 @@ struct MembershipTwin {
     }
     #expect(membership.policies.map(\.name.name) == policies.keys.sorted(), place)
     #expect(membership.homeCount == homes.count, place)
+    #expect(membership.claims == claims.values.sorted { $0.region < $1.region }, place)
   }
 }
 
@@ -263,7 +278,7 @@ extension MembershipChange {
     }
     let area = region(&generator)
     let epoch = generator.oneIn(9) ? 7 : twin.areas[area]?.epoch ?? 0
-    switch Int.random(in: 0..<14, using: &generator) {
+    switch Int.random(in: 0..<16, using: &generator) {
     case 0...1:
       return .join(
         name(&generator), address: "h:\(Int.random(in: 1...2, using: &generator))", region: area,
@@ -288,6 +303,15 @@ extension MembershipChange {
         generator.oneIn(5) ? nil : area, evenIfViolating: false)
     case 11:
       return .setPromotionPolicy(name(&generator), generator.oneIn(2) ? nil : .all)
+    case 12...13:
+      let last = twin.claims[area]
+      return .claim(
+        RegionClaim(
+          region: area, epoch: epoch,
+          member: generator.oneIn(3) ? name(&generator) : last?.member ?? name(&generator),
+          number: (last?.number ?? 0) + (generator.oneIn(9) ? 2 : 1),
+          limit: Milliseconds(generator.oneIn(2) ? 0 : .random(in: 1...90_000, using: &generator))),
+        replacing: generator.oneIn(3))
     default:
       let from = twin.homes.filter { $0.value == area }.keys.sorted().first ?? GroupID(1)
       let failed = twin.places.filter { $0.group == from && $0.state == .softFailed }

@@ -13,6 +13,7 @@ extension MembershipChange {
   ///     silent NAME REGION                  heard NAME REGION         declare-lost REGION
   ///     sweep REGION EPOCH LIMIT            return REGION
   ///     home GROUP,… REGION|none [anyway]   prefer REGION REGION,…    policy NAME LOWER UPPER|end
+  ///     claim REGION EPOCH NAME NUMBER LIMIT [replacing]
   ///     promote REGION EPOCH PLAN STEP/STEPS AT-VERSION FROM:TO:ID,… …
   init?(words: [Substring]) throws {
     let arguments = Array(words.dropFirst())
@@ -55,6 +56,12 @@ extension MembershipChange {
       let upper = arguments[2] == "end" ? nil : try Key(text: arguments[2])
       self = .setPromotionPolicy(
         try member(), try KeySpan(arguments[1] == "\"\"" ? .least : Key(text: arguments[1]), upper))
+    case ("claim", 5...6):
+      self = .claim(
+        RegionClaim(
+          region: try Region(arguments[0]), epoch: try number(1),
+          member: try MemberName(arguments[2]), number: try number(3),
+          limit: Milliseconds(try number(4))), replacing: arguments.count > 5)
     case ("promote", 6...):
       let steps = arguments[3].split(separator: "/").compactMap { UInt64($0) }
       guard steps.count == 2 else { throw Mistake(description: "no steps in \(words)") }
@@ -103,6 +110,10 @@ extension MembershipText {
     }
     membership.forEachHome { lines.append("home group \($0) \($1)") }
     lines += membership.policies.map { "policy \($0.name) \($0.span)" }
+    lines += membership.claims.map { claim in
+      "claim region \(claim.region) epoch \(claim.epoch) by \(claim.member) number "
+        + "\(claim.number) limit \(claim.limit)"
+    }
     return lines.isEmpty ? ["nothing"] : lines
   }
 }

@@ -115,6 +115,21 @@ package enum GoldenEntries {
         ])
       ),
       (
+        "region-claims",
+        entry(events: [
+          .membership(
+            .regionClaimed(
+              RegionClaim(
+                region: try Region("asia"), epoch: 0, member: try MemberName("tokyo-1"), number: 1,
+                limit: .zero))),
+          .membership(
+            .regionClaimed(
+              RegionClaim(
+                region: try Region("asia"), epoch: 300, member: try MemberName("tokyo-1"),
+                number: 129, limit: Milliseconds(60_000)))),
+        ])
+      ),
+      (
         "regions-lost",
         entry(events: [
           .membership(.regionSuspected(try Region("asia"))),

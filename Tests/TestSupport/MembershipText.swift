@@ -41,6 +41,11 @@ package enum MembershipText {
         "recover region \(region) epoch \(epoch) step \(step) of \(steps) promoted \(promoted)",
         "  plan \(plan)",
       ]
+    case .regionClaimed(let claim):
+      [
+        "claim region \(claim.region) epoch \(claim.epoch) member \(claim.member) "
+          + "number \(claim.number) limit \(claim.limit)"
+      ]
     }
   }
 

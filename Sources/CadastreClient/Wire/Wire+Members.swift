@@ -14,7 +14,7 @@ package func region(_ field: String, _ name: String) throws(MalformedMessage) ->
 }
 
 /// - Throws: ``MalformedMessage`` when the field is no member's name.
-private func member(_ field: String, _ name: String) throws(MalformedMessage) -> MemberName {
+func member(_ field: String, _ name: String) throws(MalformedMessage) -> MemberName {
   do {
     return try MemberName(name)
   } catch {
@@ -89,6 +89,11 @@ extension Cadastre_V1_MembershipChangeRequest: WireCommand {
           }
         }
       }
+    case .claim(let claim, let isReplacing):
+      self.claim = .with {
+        $0.claim = Cadastre_V1_RegionClaim(claim)
+        $0.replacing = isReplacing
+      }
     }
   }
 
@@ -148,9 +153,32 @@ extension Cadastre_V1_MembershipChangeRequest: WireCommand {
               from: GroupID(move.fromGroupID), to: GroupID(move.toGroupID),
               routes: move.routeIds.map(RouteID.init))
           }))
+    case .claim(let claim):
+      return .claim(try claim.claim.value(), replacing: claim.replacing)
     case nil:
       throw MalformedMessage("change: say what is to change")
     }
+  }
+}
+
+extension Cadastre_V1_RegionClaim {
+  fileprivate init(_ claim: RegionClaim) {
+    self.init()
+    region = claim.region.name
+    epoch = claim.epoch
+    member = claim.member.name
+    number = claim.number
+    limitMs = claim.limit.rawValue
+  }
+
+  fileprivate func value() throws(MalformedMessage) -> RegionClaim {
+    guard limitMs <= Milliseconds.maximum.rawValue else {
+      throw MalformedMessage("claim.limit_ms: at most \(Milliseconds.maximum.rawValue)")
+    }
+    return RegionClaim(
+      region: try CadastreClient.region("claim.region", region), epoch: epoch,
+      member: try CadastreClient.member("claim.member", member), number: number,
+      limit: Milliseconds(limitMs))
   }
 }
 
@@ -218,6 +246,7 @@ extension Cadastre_V1_ListMembersResponse {
       }
     }
     homeCount = overview.homeCount
+    claims = overview.claims.map { Cadastre_V1_RegionClaim($0) }
   }
 
   package func value() throws(MalformedMessage) -> MembershipOverview {
@@ -237,6 +266,7 @@ extension Cadastre_V1_ListMembersResponse {
       overview.policies.append(
         (try member("policies.name", policy.name), try policy.span.value()))
     }
+    for claim in claims { overview.claims.append(try claim.value()) }
     return overview
   }
 }

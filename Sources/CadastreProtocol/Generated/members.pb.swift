@@ -129,6 +129,14 @@ package nonisolated struct Cadastre_V1_MembershipChangeRequest: Sendable {
     set {kind = .promote(newValue)}
   }
 
+  package var claim: Cadastre_V1_ClaimRegion {
+    get {
+      if case .claim(let v)? = kind {return v}
+      return Cadastre_V1_ClaimRegion()
+    }
+    set {kind = .claim(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Kind: Equatable, Sendable {
@@ -143,6 +151,7 @@ package nonisolated struct Cadastre_V1_MembershipChangeRequest: Sendable {
     case setPreference(Cadastre_V1_SetLeaderPreference)
     case setPolicy(Cadastre_V1_SetPromotionPolicy)
     case promote(Cadastre_V1_PromoteRoutes)
+    case claim(Cadastre_V1_ClaimRegion)
 
   }
 
@@ -365,6 +374,55 @@ package nonisolated struct Cadastre_V1_PromoteRoutes: Sendable {
   package init() {}
 }
 
+/// A process is about to lead the stream of a region.
+package nonisolated struct Cadastre_V1_ClaimRegion: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var claim: Cadastre_V1_RegionClaim {
+    get {_claim ?? Cadastre_V1_RegionClaim()}
+    set {_claim = newValue}
+  }
+  /// Returns true if `claim` has been explicitly set.
+  package var hasClaim: Bool {self._claim != nil}
+  /// Clears the value of `claim`. Subsequent reads from it will return its default value.
+  package mutating func clearClaim() {self._claim = nil}
+
+  /// The caller's word that the member that claims the region under this epoch has stopped for good.
+  package var replacing: Bool = false
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _claim: Cadastre_V1_RegionClaim? = nil
+}
+
+/// Who leads the stream of a region.
+package nonisolated struct Cadastre_V1_RegionClaim: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var region: String = String()
+
+  /// The region's epoch under which it is led.
+  package var epoch: UInt64 = 0
+
+  package var member: String = String()
+
+  /// One more than that of the claim before.
+  package var number: UInt64 = 0
+
+  /// The leader has stopped once it did not know the newest catalog for so long; 0: it does not stop.
+  package var limitMs: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 package nonisolated struct Cadastre_V1_PromotionMove: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -410,6 +468,8 @@ package nonisolated struct Cadastre_V1_ListMembersResponse: Sendable {
 
   /// How many groups have a home.
   package var homeCount: UInt64 = 0
+
+  package var claims: [Cadastre_V1_RegionClaim] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -579,7 +639,7 @@ fileprivate nonisolated let _protobuf_package = "cadastre.v1"
 
 nonisolated extension Cadastre_V1_MembershipChangeRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".MembershipChangeRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}header\0\u{1}enable\0\u{1}join\0\u{1}leave\0\u{1}report\0\u{3}declare_lost\0\u{1}sweep\0\u{3}begin_return\0\u{3}set_homes\0\u{3}set_preference\0\u{3}set_policy\0\u{1}promote\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}header\0\u{1}enable\0\u{1}join\0\u{1}leave\0\u{1}report\0\u{3}declare_lost\0\u{1}sweep\0\u{3}begin_return\0\u{3}set_homes\0\u{3}set_preference\0\u{3}set_policy\0\u{1}promote\0\u{1}claim\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -731,6 +791,19 @@ nonisolated extension Cadastre_V1_MembershipChangeRequest: SwiftProtobuf.Message
           self.kind = .promote(v)
         }
       }()
+      case 13: try {
+        var v: Cadastre_V1_ClaimRegion?
+        var hadOneofValue = false
+        if let current = self.kind {
+          hadOneofValue = true
+          if case .claim(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.kind = .claim(v)
+        }
+      }()
       default: break
       }
     }
@@ -788,6 +861,10 @@ nonisolated extension Cadastre_V1_MembershipChangeRequest: SwiftProtobuf.Message
     case .promote?: try {
       guard case .promote(let v)? = self.kind else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
+    }()
+    case .claim?: try {
+      guard case .claim(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
     }()
     case nil: break
     }
@@ -1260,6 +1337,95 @@ nonisolated extension Cadastre_V1_PromoteRoutes: SwiftProtobuf.Message, SwiftPro
   }
 }
 
+nonisolated extension Cadastre_V1_ClaimRegion: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ClaimRegion"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}claim\0\u{1}replacing\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._claim) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.replacing) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._claim {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if self.replacing != false {
+      try visitor.visitSingularBoolField(value: self.replacing, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Cadastre_V1_ClaimRegion, rhs: Cadastre_V1_ClaimRegion) -> Bool {
+    if lhs._claim != rhs._claim {return false}
+    if lhs.replacing != rhs.replacing {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Cadastre_V1_RegionClaim: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".RegionClaim"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}region\0\u{1}epoch\0\u{1}member\0\u{1}number\0\u{3}limit_ms\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.region) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.epoch) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.member) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.limitMs) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.region.isEmpty {
+      try visitor.visitSingularStringField(value: self.region, fieldNumber: 1)
+    }
+    if self.epoch != 0 {
+      try visitor.visitSingularUInt64Field(value: self.epoch, fieldNumber: 2)
+    }
+    if !self.member.isEmpty {
+      try visitor.visitSingularStringField(value: self.member, fieldNumber: 3)
+    }
+    if self.number != 0 {
+      try visitor.visitSingularUInt64Field(value: self.number, fieldNumber: 4)
+    }
+    if self.limitMs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.limitMs, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Cadastre_V1_RegionClaim, rhs: Cadastre_V1_RegionClaim) -> Bool {
+    if lhs.region != rhs.region {return false}
+    if lhs.epoch != rhs.epoch {return false}
+    if lhs.member != rhs.member {return false}
+    if lhs.number != rhs.number {return false}
+    if lhs.limitMs != rhs.limitMs {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension Cadastre_V1_PromotionMove: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".PromotionMove"
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}from_group_id\0\u{3}to_group_id\0\u{3}route_ids\0")
@@ -1321,7 +1487,7 @@ nonisolated extension Cadastre_V1_ListMembersRequest: SwiftProtobuf.Message, Swi
 
 nonisolated extension Cadastre_V1_ListMembersResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ListMembersResponse"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{1}position\0\u{1}capabilities\0\u{1}members\0\u{1}regions\0\u{1}policies\0\u{3}home_count\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{1}position\0\u{1}capabilities\0\u{1}members\0\u{1}regions\0\u{1}policies\0\u{3}home_count\0\u{1}claims\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1336,6 +1502,7 @@ nonisolated extension Cadastre_V1_ListMembersResponse: SwiftProtobuf.Message, Sw
       case 5: try { try decoder.decodeRepeatedMessageField(value: &self.regions) }()
       case 6: try { try decoder.decodeRepeatedMessageField(value: &self.policies) }()
       case 7: try { try decoder.decodeSingularUInt64Field(value: &self.homeCount) }()
+      case 8: try { try decoder.decodeRepeatedMessageField(value: &self.claims) }()
       default: break
       }
     }
@@ -1363,6 +1530,9 @@ nonisolated extension Cadastre_V1_ListMembersResponse: SwiftProtobuf.Message, Sw
     if self.homeCount != 0 {
       try visitor.visitSingularUInt64Field(value: self.homeCount, fieldNumber: 7)
     }
+    if !self.claims.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.claims, fieldNumber: 8)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1374,6 +1544,7 @@ nonisolated extension Cadastre_V1_ListMembersResponse: SwiftProtobuf.Message, Sw
     if lhs.regions != rhs.regions {return false}
     if lhs.policies != rhs.policies {return false}
     if lhs.homeCount != rhs.homeCount {return false}
+    if lhs.claims != rhs.claims {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

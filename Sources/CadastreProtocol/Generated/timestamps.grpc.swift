@@ -161,6 +161,7 @@ extension Cadastre_V1_Timestamps {
     /// >   stream: somebody else may lead it;
     /// > - FAILED_PRECONDITION, code "capability_not_enabled": the catalog does not allow such streams yet;
     /// > - UNAVAILABLE, codes "leader_waiting", "lease_expired", "ceiling_expired": ask again soon;
+    /// > - UNAVAILABLE, code "catalog_unheard": the node is cut off from the catalog, and leads no more for now;
     /// > - NOT_FOUND: no such group or transaction;
     /// > - ALREADY_EXISTS: the command id was used for another command;
     /// > - ABORTED, code "transaction_decided": another outcome stands, and the answer's detail says which.
@@ -317,6 +318,7 @@ extension Cadastre_V1_Timestamps {
     /// >   stream: somebody else may lead it;
     /// > - FAILED_PRECONDITION, code "capability_not_enabled": the catalog does not allow such streams yet;
     /// > - UNAVAILABLE, codes "leader_waiting", "lease_expired", "ceiling_expired": ask again soon;
+    /// > - UNAVAILABLE, code "catalog_unheard": the node is cut off from the catalog, and leads no more for now;
     /// > - NOT_FOUND: no such group or transaction;
     /// > - ALREADY_EXISTS: the command id was used for another command;
     /// > - ABORTED, code "transaction_decided": another outcome stands, and the answer's detail says which.
@@ -471,6 +473,7 @@ extension Cadastre_V1_Timestamps {
     /// >   stream: somebody else may lead it;
     /// > - FAILED_PRECONDITION, code "capability_not_enabled": the catalog does not allow such streams yet;
     /// > - UNAVAILABLE, codes "leader_waiting", "lease_expired", "ceiling_expired": ask again soon;
+    /// > - UNAVAILABLE, code "catalog_unheard": the node is cut off from the catalog, and leads no more for now;
     /// > - NOT_FOUND: no such group or transaction;
     /// > - ALREADY_EXISTS: the command id was used for another command;
     /// > - ABORTED, code "transaction_decided": another outcome stands, and the answer's detail says which.
@@ -889,6 +892,7 @@ extension Cadastre_V1_Timestamps {
     /// >   stream: somebody else may lead it;
     /// > - FAILED_PRECONDITION, code "capability_not_enabled": the catalog does not allow such streams yet;
     /// > - UNAVAILABLE, codes "leader_waiting", "lease_expired", "ceiling_expired": ask again soon;
+    /// > - UNAVAILABLE, code "catalog_unheard": the node is cut off from the catalog, and leads no more for now;
     /// > - NOT_FOUND: no such group or transaction;
     /// > - ALREADY_EXISTS: the command id was used for another command;
     /// > - ABORTED, code "transaction_decided": another outcome stands, and the answer's detail says which.
@@ -1078,6 +1082,7 @@ extension Cadastre_V1_Timestamps {
     /// >   stream: somebody else may lead it;
     /// > - FAILED_PRECONDITION, code "capability_not_enabled": the catalog does not allow such streams yet;
     /// > - UNAVAILABLE, codes "leader_waiting", "lease_expired", "ceiling_expired": ask again soon;
+    /// > - UNAVAILABLE, code "catalog_unheard": the node is cut off from the catalog, and leads no more for now;
     /// > - NOT_FOUND: no such group or transaction;
     /// > - ALREADY_EXISTS: the command id was used for another command;
     /// > - ABORTED, code "transaction_decided": another outcome stands, and the answer's detail says which.

@@ -384,6 +384,12 @@ package nonisolated struct Cadastre_V1_RegionStatus: @unchecked Sendable {
   /// Clears the value of `mirror`. Subsequent reads from it will return its default value.
   package mutating func clearMirror() {_uniqueStorage()._mirror = nil}
 
+  /// The leader stops once it did not know the newest catalog for so long; 0: it does not stop.
+  package var catalogLimitMs: UInt64 {
+    get {_storage._catalogLimitMs}
+    set {_uniqueStorage()._catalogLimitMs = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -438,8 +444,8 @@ package nonisolated struct Cadastre_V1_PromoteRegionRequest: Sendable {
 
   package var region: String = String()
 
-  /// The caller's word that the leader before has stopped and never leads again: nothing else can tell
-  /// one that is cut off from one that is gone.
+  /// The caller's word that the leader before has stopped and never leads again. Not needed where that one
+  /// claimed a limit without the catalog, once the limit has passed.
   package var leaderStopped: Bool = false
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -1011,7 +1017,7 @@ nonisolated extension Cadastre_V1_RegionsResponse: SwiftProtobuf.Message, SwiftP
 
 nonisolated extension Cadastre_V1_RegionStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".RegionStatus"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}region\0\u{1}position\0\u{1}time\0\u{1}groups\0\u{3}led_groups\0\u{1}transactions\0\u{3}undecided_transactions\0\u{1}renewals\0\u{3}late_renewals\0\u{1}failures\0\u{1}condition\0\u{1}role\0\u{1}epoch\0\u{1}mirror\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}region\0\u{1}position\0\u{1}time\0\u{1}groups\0\u{3}led_groups\0\u{1}transactions\0\u{3}undecided_transactions\0\u{1}renewals\0\u{3}late_renewals\0\u{1}failures\0\u{1}condition\0\u{1}role\0\u{1}epoch\0\u{1}mirror\0\u{3}catalog_limit_ms\0")
 
   fileprivate class _StorageClass {
     var _region: String = String()
@@ -1028,6 +1034,7 @@ nonisolated extension Cadastre_V1_RegionStatus: SwiftProtobuf.Message, SwiftProt
     var _role: Cadastre_V1_RegionRole = .unspecified
     var _epoch: UInt64 = 0
     var _mirror: Cadastre_V1_RegionMirrorStatus? = nil
+    var _catalogLimitMs: UInt64 = 0
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -1052,6 +1059,7 @@ nonisolated extension Cadastre_V1_RegionStatus: SwiftProtobuf.Message, SwiftProt
       _role = source._role
       _epoch = source._epoch
       _mirror = source._mirror
+      _catalogLimitMs = source._catalogLimitMs
     }
   }
 
@@ -1084,6 +1092,7 @@ nonisolated extension Cadastre_V1_RegionStatus: SwiftProtobuf.Message, SwiftProt
         case 12: try { try decoder.decodeSingularEnumField(value: &_storage._role) }()
         case 13: try { try decoder.decodeSingularUInt64Field(value: &_storage._epoch) }()
         case 14: try { try decoder.decodeSingularMessageField(value: &_storage._mirror) }()
+        case 15: try { try decoder.decodeSingularUInt64Field(value: &_storage._catalogLimitMs) }()
         default: break
         }
       }
@@ -1138,6 +1147,9 @@ nonisolated extension Cadastre_V1_RegionStatus: SwiftProtobuf.Message, SwiftProt
       try { if let v = _storage._mirror {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 14)
       } }()
+      if _storage._catalogLimitMs != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._catalogLimitMs, fieldNumber: 15)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1161,6 +1173,7 @@ nonisolated extension Cadastre_V1_RegionStatus: SwiftProtobuf.Message, SwiftProt
         if _storage._role != rhs_storage._role {return false}
         if _storage._epoch != rhs_storage._epoch {return false}
         if _storage._mirror != rhs_storage._mirror {return false}
+        if _storage._catalogLimitMs != rhs_storage._catalogLimitMs {return false}
         return true
       }
       if !storagesAreEqual {return false}

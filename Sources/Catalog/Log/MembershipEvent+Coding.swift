@@ -12,9 +12,10 @@ extension LogFormat.EventKind {
   static let leaderPreferenceSet: UInt8 = 19
   static let promotionPolicySet: UInt8 = 20
   static let recoveryAdvanced: UInt8 = 21
+  static let regionClaimed: UInt8 = 22
 
   /// The kinds that ``MembershipEvent`` has; the bytes up to 40 are kept for it.
-  static let membership: ClosedRange<UInt8> = capabilityEnabled...recoveryAdvanced
+  static let membership: ClosedRange<UInt8> = capabilityEnabled...regionClaimed
 }
 
 extension ByteWriter {
@@ -89,6 +90,9 @@ extension ByteWriter {
       varint(step)
       varint(steps)
       varint(promoted)
+    case .regionClaimed(let claim):
+      byte(LogFormat.EventKind.regionClaimed)
+      write(claim)
     }
   }
 
@@ -162,6 +166,8 @@ extension ByteReader {
       return .recoveryAdvanced(
         try region(), epoch: try varint(), plan: try fixedBytes(), step: try varint(),
         steps: try varint(), promoted: try varint())
+    case LogFormat.EventKind.regionClaimed:
+      return .regionClaimed(try claim())
     default:
       throw LogCodingError(.unknownEventKind(kind), at: start)
     }

@@ -32,6 +32,8 @@ package enum MembershipEvent: Hashable, Sendable {
   /// A step of a recovery plan was carried out: so many of its routes were promoted.
   case recoveryAdvanced(
     Region, epoch: UInt64, plan: EntryHash, step: UInt64, steps: UInt64, promoted: UInt64)
+  /// A process is about to lead the stream of a region.
+  case regionClaimed(RegionClaim)
 }
 
 extension MembershipEvent {
@@ -46,6 +48,7 @@ extension Event {
     case .routesBootstrapped, .routeSplit, .routesMerged, .routeMoved, .routeStateChanged,
       .allowedRegionsChanged, .catalogCommitted, .logTrimmed:
       []
+    case .membership(.regionClaimed): [.members, .regionClaims]
     case .membership: .members
     case .region: .regionStreams
     }

@@ -7,8 +7,11 @@ package struct Capability: Hashable, Comparable, Sendable {
   /// Streams of regions: clocks of groups, and transactions.
   package static let regionStreams = Capability(bit: 1, name: "cap_region_streams_v1")
 
+  /// Who leads the streams of regions, and for how long without hearing of the catalog.
+  package static let regionClaims = Capability(bit: 2, name: "cap_region_claims_v1")
+
   /// All that this code knows of, by bit.
-  package static let all: [Capability] = [.members, .regionStreams]
+  package static let all: [Capability] = [.members, .regionStreams, .regionClaims]
   /// How many there can be.
   package static let limit = 16
   /// The longest name, in bytes.
@@ -55,6 +58,7 @@ package struct CapabilitySet: OptionSet, Hashable, Sendable {
 
   package static let members = CapabilitySet(Capability.members)
   package static let regionStreams = CapabilitySet(Capability.regionStreams)
+  package static let regionClaims = CapabilitySet(Capability.regionClaims)
 
   /// Those that this code reads.
   package static let known = CapabilitySet(Capability.all.map { CapabilitySet($0) })

@@ -6,6 +6,7 @@ package enum MembershipRecord: Hashable, Sendable {
   case region(RegionStanding)
   case home(GroupID, Region)
   case policy(PolicyName, KeySpan)
+  case claim(RegionClaim)
 
   /// What a record begins with; those of the catalog's header and of routes begin with 0 and 1.
   private enum Kind {
@@ -14,6 +15,7 @@ package enum MembershipRecord: Hashable, Sendable {
     static let region: UInt8 = 18
     static let home: UInt8 = 19
     static let policy: UInt8 = 20
+    static let claim: UInt8 = 21
   }
 
   /// Whether this record comes before another one in what is stored.
@@ -24,6 +26,7 @@ package enum MembershipRecord: Hashable, Sendable {
     case (.region(let left), .region(let right)): left.region < right.region
     case (.home(let left, _), .home(let right, _)): left < right
     case (.policy(let left, _), .policy(let right, _)): left < right
+    case (.claim(let left), .claim(let right)): left.region < right.region
     default: kind < other.kind
     }
   }
@@ -35,6 +38,7 @@ package enum MembershipRecord: Hashable, Sendable {
     case .region: Kind.region
     case .home: Kind.home
     case .policy: Kind.policy
+    case .claim: Kind.claim
     }
   }
 
@@ -64,6 +68,8 @@ package enum MembershipRecord: Hashable, Sendable {
       writer.bound(span.lower)
       writer.flag(span.upper != nil)
       if let upper = span.upper { writer.bound(upper) }
+    case .claim(let claim):
+      writer.write(claim)
     }
     return writer.bytes
   }
@@ -112,6 +118,8 @@ package enum MembershipRecord: Hashable, Sendable {
       return .home(GroupID(try reader.fixed64()), try reader.region())
     case Kind.policy:
       return .policy(try reader.member(), try reader.span())
+    case Kind.claim:
+      return .claim(try reader.claim())
     default:
       throw LogCodingError(.unknownRecord(kind), at: start)
     }

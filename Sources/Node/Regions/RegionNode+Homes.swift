@@ -26,9 +26,11 @@ extension RegionNode {
       let membership = core.store.current.membership
       guard membership.isEnabled(.regionStreams), core.staleness() != nil else { continue }
       for stream in streams.values where settled[stream.region] != membership.digest {
-        guard let leader = stream.leader, stream.store.terms != nil else { continue }
+        guard let leader = stream.leader, let terms = stream.store.terms else { continue }
         let led = Led(stream: stream, leader: leader)
         do throws(NodeError) {
+          // Where claims were enabled since it leads.
+          try await claim(stream, epoch: terms.epoch, replacing: false)
           try await bringHome(to: led, by: membership)
           settled[stream.region] = membership.digest
           told[stream.region] = nil

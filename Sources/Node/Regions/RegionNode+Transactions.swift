@@ -39,6 +39,7 @@ extension RegionNode {
     _ id: TransactionID, in region: Region?
   ) throws(NodeError) -> Transaction {
     let led = try led(region)
+    try checkCatalogKnown()
     guard let transaction = led.store.current.transactions[id] else {
       throw NodeError(RegionFailure.refused(.unknownTransaction(id)))
     }

@@ -30,6 +30,8 @@ package final class RegionNode: Sendable {
   package let streams: [Region: RegionStream]
   package let directory: RegionDirectory
   let core: NodeCore
+  /// Where commands about the catalog go.
+  let sink: any CommandSink
   private let following: FollowOptions
   private let wall: SteadyWall
   var clock: NodeClock { core.clock }
@@ -57,7 +59,8 @@ package final class RegionNode: Sendable {
   ///
   /// - Throws: ``NodeError`` when the options cannot work, or `StoreError`.
   package init(
-    _ configuration: NodeConfiguration, member: MemberName, core: NodeCore
+    _ configuration: NodeConfiguration, member: MemberName, core: NodeCore,
+    commands sink: any CommandSink
   ) throws {
     let options = configuration.clocks
     if let problem = options.problem {
@@ -95,6 +98,7 @@ package final class RegionNode: Sendable {
     self.streams = streams
     self.wall = wall
     self.core = core
+    self.sink = sink
     following = configuration.following
     directory = RegionDirectory(
       core, named: named, own: member, connection: configuration.connection)
@@ -125,24 +129,29 @@ package final class RegionNode: Sendable {
   }
 
   private func renew() async throws {
+    var withheld: Set<Region> = []
     while true {
       try await Task.sleep(for: Self.tick)
       let membership = core.store.current.membership
       let (now, milliseconds) = (clock.monotonic, wall.milliseconds)
+      let known = catalogKnown(at: now)
       for stream in streams.values {
+        stream.noteEpoch(membership.region(stream.region)?.epoch ?? 0, at: now)
         guard let leader = stream.leader else {
           // An entry that was on its way may have begun a lead meanwhile.
           if case .fenced = stream.role { clocks.drop(stream.region) }
           continue
         }
-        if let epoch = membership.region(stream.region)?.epoch,
-          let terms = stream.store.terms, epoch > terms.epoch
+        if let terms = stream.store.terms,
+          let epoch = laterEpoch(of: stream, than: terms, membership)
         {
           fence(stream, epoch: epoch)
           continue
         }
+        note(withheld: !clocks.options.allowsLease(at: now, catalogKnown: known), stream, &withheld)
         let commands = leader.tick(
-          stream.store.current, wallMilliseconds: milliseconds, at: now, id: CommandID.random)
+          stream.store.current, wallMilliseconds: milliseconds, at: now, catalogKnown: known,
+          id: CommandID.random)
         for command in commands {
           submit(command, to: Led(stream: stream, leader: leader)) { _ in }
         }
@@ -155,7 +164,7 @@ package final class RegionNode: Sendable {
     guard stream.fence(epoch: epoch) else { return }
     clocks.drop(stream.region)
     logger.error(
-      "region \(stream.region) was lost since this node leads its stream: it leads no more",
+      "somebody else may lead the stream of region \(stream.region) since: this node leads it no more",
       metadata: ["epoch": "\(epoch)", "remedy": "\(Self.fencedRemedy(stream.region))"])
   }
 
@@ -175,16 +184,22 @@ package final class RegionNode: Sendable {
         "this node does not know the newest catalog yet, and so not whether region \(stream.region) "
           + "was lost", remedy: "wait until it has caught up with the catalog's leader")
     }
-    let epoch = core.store.current.membership.region(stream.region)?.epoch ?? 0
+    let membership = core.store.current.membership
+    let epoch = membership.region(stream.region)?.epoch ?? 0
     if let terms = stream.store.terms {
-      if epoch > terms.epoch { fence(stream, epoch: epoch) }
+      if let later = laterEpoch(of: stream, than: terms, membership) {
+        fence(stream, epoch: later)
+      }
     } else {
       if stream.store.current.appliedThrough == .zero {
         try await checkUnled(stream.region)
       } else if epoch > 0 {
         fence(stream, epoch: epoch)
       }
-      guard stream.leader != nil else { throw notLed(stream.region) }
+    }
+    guard stream.leader != nil else { throw notLed(stream.region) }
+    try await claim(stream, epoch: epoch, replacing: false)
+    if stream.store.terms == nil {
       do {
         try await stream.store.lead(on: RegionLeadTerms(epoch: epoch, floor: .zero))
       } catch {
@@ -307,14 +322,24 @@ package final class RegionNode: Sendable {
   func submit(
     _ command: RegionCommand, to led: Led
   ) async throws(NodeError) -> RegionReceipt {
+    do {
+      try checkCatalogKnown(for: command.change)
+    } catch {
+      led.leader.answered(command, events: nil, at: clock.monotonic)
+      throw error
+    }
     let result = await withCheckedContinuation { continuation in
       submit(command, to: led) { continuation.resume(returning: $0) }
     }
+    let receipt: RegionReceipt
     do throws(RegionFailure) {
-      return try result.get()
+      receipt = try result.get()
     } catch {
       throw NodeError(error)
     }
+    // It may have taken long: nobody acts on what another leader could have decided otherwise by now.
+    try checkCatalogKnown(for: command.change)
+    return receipt
   }
 
   // MARK: - Clocks
@@ -389,7 +414,8 @@ package final class RegionNode: Sendable {
     if case .fenced(let epoch)? = streams[region]?.role {
       return NodeError(
         .failedPrecondition, reason: "region_fenced",
-        "region \(region) was lost, in epoch \(epoch), since this node began to lead its stream",
+        "region \(region) was lost, or its stream claimed by another member, in epoch \(epoch), since "
+          + "this node began to lead it",
         remedy: Self.fencedRemedy(region))
     }
     return NodeError(
@@ -416,7 +442,13 @@ package final class RegionNode: Sendable {
       }
       return NodeError(.failedPrecondition, reason: "not_group_leader", "\(error)")
     case .waiting: return NodeError(.unavailable, reason: "leader_waiting", "\(error)")
-    case .leaseExpired: return NodeError(.unavailable, reason: "lease_expired", "\(error)")
+    case .leaseExpired:
+      do {
+        try checkCatalogKnown()
+      } catch {
+        return error
+      }
+      return NodeError(.unavailable, reason: "lease_expired", "\(error)")
     case .clock(_, .ceilingExpired):
       return NodeError(.unavailable, reason: "ceiling_expired", "\(error)")
     case .clock: return NodeError(.failedPrecondition, reason: "clock", "\(error)")

@@ -26,6 +26,9 @@ package final class RegionStream: Sendable {
   package let changes = WakeHub()
   /// What is known of the leader of the stream that is mirrored.
   let bond = Mutex(MirrorBond())
+  /// The epoch under which this process put on record that it leads the stream.
+  let claimed = Mutex<UInt64?>(nil)
+  private let epoch = Mutex<(number: UInt64, since: MonotonicTime)?>(nil)
   private let leading: Leading
 
   /// Opens the stream within the folder of a catalog's log, or makes it: as a mirror where `mirrors`
@@ -57,6 +60,18 @@ package final class RegionStream: Sendable {
 
   package var isMirror: Bool {
     if case .mirror = role { true } else { false }
+  }
+
+  /// Takes note of the region's epoch, as the catalog has it here.
+  ///
+  /// - Returns: Since when this process knows of that epoch.
+  @discardableResult
+  func noteEpoch(_ number: UInt64, at now: MonotonicTime) -> MonotonicTime {
+    epoch.withLock { epoch in
+      if let epoch, epoch.number >= number { return epoch.since }
+      epoch = (number, now)
+      return now
+    }
   }
 
   func lead(_ leader: RegionLeader) { leading.role.withLock { $0 = .leader(leader) } }

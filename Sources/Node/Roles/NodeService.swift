@@ -196,19 +196,19 @@ package final class NodeService: Service {
     _ core: NodeCore, commands: any CommandSink,
     following follow: @escaping @Sendable () async -> Void
   ) async throws {
+    let commands =
+      configuration.member.map { member -> any CommandSink in
+        OriginSink(core: core, region: member.region, sink: commands)
+      } ?? commands
     let (security, regions): (NodeSecurity, RegionNode)
     do {
       security = try NodeSecurity(configuration.security, clock: clock)
-      regions = try await openRegions(core)
+      regions = try await openRegions(core, commands)
     } catch {
       core.close()
       try? await NIOThreadPool.singleton.runIfActive { core.store.close() }
       throw error
     }
-    let commands =
-      configuration.member.map { member -> any CommandSink in
-        OriginSink(core: core, region: member.region, sink: commands)
-      } ?? commands
     let server = NodeServer(
       listen: configuration.listen,
       services: [
@@ -246,12 +246,14 @@ package final class NodeService: Service {
   }
 
   /// Opens the streams of the regions that the node leads or mirrors.
-  private func openRegions(_ core: NodeCore) async throws -> RegionNode {
+  private func openRegions(
+    _ core: NodeCore, _ commands: any CommandSink
+  ) async throws -> RegionNode {
     let (configuration, logger) = (configuration, logger)
     let fallback = configuration.region.flatMap { try? MemberName($0.name) }
     let member = try configuration.leaderName ?? fallback ?? MemberName("node")
     let regions = try await NIOThreadPool.singleton.runIfActive {
-      try RegionNode(configuration, member: member, core: core)
+      try RegionNode(configuration, member: member, core: core, commands: commands)
     }
     for (region, stream) in regions.streams {
       if let condition = stream.store.condition {

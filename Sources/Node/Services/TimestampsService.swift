@@ -138,6 +138,8 @@ package struct TimestampsService: Cadastre_V1_Timestamps.ServiceProtocol {
         $0.renewals = UInt64(counts.renewals)
         $0.lateRenewals = UInt64(counts.late)
         $0.failures = UInt64(counts.failures)
+        $0.catalogLimitMs = node.clocks.options.catalogLimit?.wholeMilliseconds ?? 0
+        if $0.condition.isEmpty { $0.condition = node.catalogCondition }
       case .mirror:
         $0.role = .mirror
         $0.mirror = mirror(of: stream, at: state.appliedThrough)

@@ -103,6 +103,9 @@ enum ServeSettings {
       "maximum-skew", parseDuration, default: "500ms", example: "500ms",
       "How far ahead of time's pace the wall clock may jump."),
     .value(
+      "catalog-limit", parseDuration, default: nil, example: "60s",
+      "Stop leading regions' streams when the newest catalog was not known for so long."),
+    .value(
       "member", parseMember, default: nil, example: "node1",
       "The node's name: the member of its region that it takes part as, and who leads groups."),
     .value(

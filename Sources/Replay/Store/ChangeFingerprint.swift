@@ -132,6 +132,14 @@ extension ChangeFingerprint {
           add(UInt64(move.routes.count))
           add(move.routes)
         }
+      case .claim(let claim, let isReplacing):
+        add(18)
+        add(claim.region.name)
+        add(claim.epoch)
+        add(claim.member.name)
+        add(claim.number)
+        add(claim.limit.rawValue)
+        add(isReplacing ? 1 : 0)
       }
     }
 

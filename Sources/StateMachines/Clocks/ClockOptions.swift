@@ -13,6 +13,9 @@ package struct ClockOptions: Hashable, Sendable {
   /// How far ahead of the wall clock a timestamp from elsewhere may be, and how far the wall clock may
   /// jump ahead of the monotonic one.
   package var maximumSkew = HybridClock.defaultMaximumSkew
+  /// A leader stops once it did not know the newest catalog for so long; nil: it goes on until it hears
+  /// that its region was lost.
+  package var catalogLimit: Duration?
 
   package init() {}
 
@@ -27,6 +30,15 @@ package struct ClockOptions: Hashable, Sendable {
     }
     guard window <= Milliseconds.maximum.duration else {
       return "the window (\(window)) may be no longer than a day"
+    }
+    if let catalogLimit {
+      guard catalogLimit >= window * 2 else {
+        return "the time without the catalog (\(catalogLimit)) has to be at least twice the window "
+          + "(\(window)): a lease runs for that long"
+      }
+      guard catalogLimit <= Milliseconds.maximum.duration else {
+        return "the time without the catalog (\(catalogLimit)) may be no longer than a day"
+      }
     }
     return nil
   }

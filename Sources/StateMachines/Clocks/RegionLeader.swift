@@ -68,10 +68,13 @@ package final class RegionLeader: Sendable {
   }
 
   /// What is to be appended now; nothing most of the time. To be called every few dozen milliseconds.
-  /// `state` is the stream's last durable state.
+  /// `state` is the stream's last durable state, and `catalogKnown` when the newest catalog was known
+  /// here last: past the limit for that nothing is due.
   package func tick(
-    _ state: RegionState, wallMilliseconds: UInt64, at now: MonotonicTime, id: () -> CommandID
+    _ state: RegionState, wallMilliseconds: UInt64, at now: MonotonicTime,
+    catalogKnown: MonotonicTime? = nil, id: () -> CommandID
   ) -> [RegionCommand] {
+    guard clocks.options.allowsLease(at: now, catalogKnown: catalogKnown) else { return [] }
     var commands: [RegionCommand] = []
     if let renewal = renewal(state, wallMilliseconds: wallMilliseconds, at: now, id: id) {
       commands.append(renewal)

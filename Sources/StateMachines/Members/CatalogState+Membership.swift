@@ -40,6 +40,8 @@ extension CatalogState {
         return try setPolicy(name, span)
       case .promote(let step):
         return try promote(step)
+      case .claim(let claim, let isReplacing):
+        return try self.claim(claim, isReplacing)
       }
     } catch let error as MembershipRefusal {
       throw .membership(error)
@@ -175,6 +177,25 @@ extension CatalogState {
       throw .tooMany("policies", maximum: Membership.maximumPolicyCount)
     }
     return [.membership(.promotionPolicySet(name, span))]
+  }
+
+  private func claim(
+    _ claim: RegionClaim, _ isReplacing: Bool
+  ) throws(MembershipRefusal) -> [Event] {
+    try need(.regionClaims)
+    try checkRoom(for: claim.region)
+    let epoch = membership.region(claim.region)?.epoch ?? 0
+    guard claim.epoch == epoch else {
+      throw .wrongEpoch(claim.region, named: claim.epoch, current: epoch)
+    }
+    let last = membership.claim(claim.region)
+    if let last, last.epoch == epoch, last.member != claim.member, !isReplacing {
+      throw .regionClaimed(last)
+    }
+    guard claim.number > 0, claim.number - 1 == last?.number ?? 0 else {
+      throw .claimOutOfOrder(claim, last: last?.number ?? 0)
+    }
+    return [.membership(.regionClaimed(claim))]
   }
 }
 

@@ -128,6 +128,15 @@ extension Membership.Editor {
         record.recovery = RecoveryProgress(plan: plan, step: step + 1, steps: steps)
         record.promoted &+= promoted
       }
+    case .regionClaimed(let claim):
+      try make(claim.region)
+      let epoch = self[region: claim.region]?.epoch ?? 0
+      guard claim.epoch == epoch else {
+        throw .wrongEpoch(claim.region, expected: epoch, found: claim.epoch)
+      }
+      let last = self.claim(claim.region)?.number ?? 0
+      guard last < .max, claim.number == last + 1 else { throw .outOfOrder(claim.region) }
+      put(claim)
     }
   }
 

@@ -26,6 +26,7 @@ package struct Membership: Sendable {
     var members: [MemberName: Member] = [:]
     var regions: [Region: RegionStanding] = [:]
     var policies: [PolicyName: KeySpan] = [:]
+    var claims: [Region: RegionClaim] = [:]
     var homes: GroupHomes
   }
 
@@ -66,6 +67,14 @@ package struct Membership: Sendable {
     content?.value.policies.sorted { $0.key < $1.key }.map { ($0.key, $0.value) } ?? []
   }
 
+  /// Who leads the stream of a region, or did last; nil when nobody ever said so here.
+  package func claim(_ region: Region) -> RegionClaim? { content?.value.claims[region] }
+
+  /// Who leads the streams of regions, by region. O(*n* log *n*).
+  package var claims: [RegionClaim] {
+    content?.value.claims.values.sorted { $0.region < $1.region } ?? []
+  }
+
   /// The home of a group; nil when it has none. O(log *n*).
   package func home(of group: GroupID) -> Region? { content?.value.homes[group] }
 
@@ -103,6 +112,7 @@ extension Membership {
     for region in regions { bytes += MembershipRecord.region(region).bytes }
     forEachHome { bytes += MembershipRecord.home($0, $1).bytes }
     for (name, span) in policies { bytes += MembershipRecord.policy(name, span).bytes }
+    for claim in claims { bytes += MembershipRecord.claim(claim).bytes }
     return bytes
   }
 
@@ -120,6 +130,7 @@ extension Membership {
       case .region(let region): value.regions[region.region] = region
       case .home(let group, let region): value.homes.set(group, to: region)
       case .policy(let name, let span): value.policies[name] = span
+      case .claim(let claim): value.claims[claim.region] = claim
       }
     }
     content = Content(value)
@@ -163,6 +174,7 @@ extension Membership {
 
     func home(of group: GroupID) -> Region? { value.homes[group] }
     func span(of policy: PolicyName) -> KeySpan? { value.policies[policy] }
+    func claim(_ region: Region) -> RegionClaim? { value.claims[region] }
 
     subscript(member name: MemberName) -> Member? {
       get { value.members[name] }
@@ -193,6 +205,11 @@ extension Membership {
     mutating func setPolicy(_ name: PolicyName, to span: KeySpan?) {
       replace(value.policies[name].map { .policy(name, $0) }, span.map { .policy(name, $0) })
       value.policies[name] = span
+    }
+
+    mutating func put(_ claim: RegionClaim) {
+      replace(value.claims[claim.region].map { .claim($0) }, .claim(claim))
+      value.claims[claim.region] = claim
     }
 
     private mutating func replace(_ old: MembershipRecord?, _ new: MembershipRecord?) {

@@ -30,6 +30,8 @@ extension MembershipChange {
       return event == .promotionPolicySet(name, span)
     case (.promote(let step), _, .recoveryAdvanced(let region, let epoch, let plan, let at, _, _)):
       return step.region == region && step.epoch == epoch && step.plan == plan && step.step == at
+    case (.claim(let claim, _), let event, _):
+      return event == .regionClaimed(claim)
     case (.enable, _, _), (.declareLost, _, _), (.beginReturn, _, _), (.sweep, _, _),
       (.setHomes, _, _), (.promote, _, _):
       return false

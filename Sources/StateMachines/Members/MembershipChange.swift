@@ -28,6 +28,9 @@ package enum MembershipChange: Hashable, Sendable {
   case setPromotionPolicy(PolicyName, KeySpan?)
   /// One step of a recovery plan.
   case promote(PromotionStep)
+  /// A process is about to lead the stream of a region. Refused where another member claims it under the
+  /// same epoch, unless the caller knows that this one has stopped for good: `replacing`.
+  case claim(RegionClaim, replacing: Bool)
 }
 
 /// A step of a recovery plan: some soft-failed routes go to other groups and become active.
@@ -79,7 +82,7 @@ extension MembershipChange {
     case .promote(let step): step.moves.reduce(0) { $0 + $1.routes.count }
     case .sweep(_, _, let limit): limit
     case .enable, .join, .leave, .report, .declareLost, .beginReturn, .setLeaderPreference,
-      .setPromotionPolicy:
+      .setPromotionPolicy, .claim:
       1
     }
   }
@@ -91,7 +94,7 @@ extension MembershipChange {
     switch self {
     case .promote, .sweep: true
     case .enable, .join, .leave, .report, .declareLost, .beginReturn, .setHomes,
-      .setLeaderPreference, .setPromotionPolicy:
+      .setLeaderPreference, .setPromotionPolicy, .claim:
       false
     }
   }

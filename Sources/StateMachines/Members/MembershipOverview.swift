@@ -16,11 +16,13 @@ package struct MembershipOverview: Sendable {
   package var policies: [(name: PolicyName, span: KeySpan)]
   /// How many groups have a home.
   package var homeCount: UInt64
+  /// Who leads the streams of regions, by region.
+  package var claims: [RegionClaim]
 
   package init(
     version: CatalogVersion, position: LogPosition, capabilities: [UInt8: String],
     members: [Member], regions: [RegionStanding], groupCounts: [Region: UInt64],
-    policies: [(name: PolicyName, span: KeySpan)], homeCount: UInt64
+    policies: [(name: PolicyName, span: KeySpan)], homeCount: UInt64, claims: [RegionClaim] = []
   ) {
     self.version = version
     self.position = position
@@ -30,6 +32,7 @@ package struct MembershipOverview: Sendable {
     self.groupCounts = groupCounts
     self.policies = policies
     self.homeCount = homeCount
+    self.claims = claims
   }
 
   /// O(*n*) for *n* groups with homes.
@@ -43,7 +46,7 @@ package struct MembershipOverview: Sendable {
       version: state.version, position: state.appliedThrough,
       capabilities: membership.capabilities, members: membership.members,
       regions: membership.regions, groupCounts: counts, policies: membership.policies,
-      homeCount: UInt64(membership.homeCount))
+      homeCount: UInt64(membership.homeCount), claims: membership.claims)
   }
 }
 

@@ -43,6 +43,10 @@ package enum MembershipRefusal: Error, Hashable, Sendable {
   case planOutdated(Region, [Route], count: Int)
   /// A plan with another number of steps, or of no routes.
   case malformedPlan(String)
+  /// Another member leads the region's stream.
+  case regionClaimed(RegionClaim)
+  /// The claim does not come right after the last one, which has that number.
+  case claimOutOfOrder(RegionClaim, last: UInt64)
 }
 
 extension MembershipRefusal {
@@ -69,16 +73,19 @@ extension MembershipRefusal {
     case .stepOutOfOrder: "step_out_of_order"
     case .planOutdated: "plan_outdated"
     case .malformedPlan: "malformed_plan"
+    case .regionClaimed: "region_led_elsewhere"
+    case .claimOutOfOrder: "claim_out_of_order"
     }
   }
 
   /// Whether to look again and ask anew may help, as with a version that is old.
   package var isStale: Bool {
     switch self {
-    case .fenced, .wrongEpoch, .stepOutOfOrder, .planOutdated: true
+    case .fenced, .wrongEpoch, .stepOutOfOrder, .planOutdated, .claimOutOfOrder: true
     case .notEnabled, .lackedByMembers, .noMembers, .memberLacks, .noSuchMember,
       .memberNotActive, .reporterInside, .noSuchRegion, .tooMany, .addressTooLong, .badAddress,
-      .regionNotUp, .regionNotLost, .notSwept, .misplaced, .malformedPlan:
+      .regionNotUp, .regionNotLost, .notSwept, .misplaced, .malformedPlan,
+      .regionClaimed:
       false
     }
   }
@@ -155,6 +162,13 @@ extension MembershipRefusal: CustomStringConvertible {
         + ": make a new one with cadastre recover plan --region \(region)"
     case .malformedPlan(let what):
       "the plan is none: \(what); make a new one with cadastre recover plan"
+    case .regionClaimed(let claim):
+      "member \(claim.member) leads the stream of region \(claim.region) under epoch "
+        + "\(claim.epoch): start with --mirror-region \(claim.region) to mirror it; or, if it stopped "
+        + "for good, lead here with cadastre region promote \(claim.region) --leader-stopped"
+    case .claimOutOfOrder(let claim, let last):
+      "the claim of region \(claim.region) has the number \(claim.number), and \(last) was given "
+        + "already: look at the catalog again and take the next one"
     }
   }
 

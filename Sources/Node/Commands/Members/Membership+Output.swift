@@ -33,11 +33,17 @@ extension MembershipOverview {
         [("name", .string(policy.name.name))] + JSON.fields("lower", policy.span.lower)
           + (policy.span.upper.map { JSON.fields("upper", $0) } ?? [("upper", .null)]))
     }
+    let led = claims.map { claim -> JSON in
+      [
+        "region": .string(claim.region.name), "epoch": .number(claim.epoch),
+        "member": .string(claim.member.name), "catalog_limit_ms": .number(claim.limit.rawValue),
+      ]
+    }
     return [
       "version": JSON(version), "position": JSON(position),
       "capabilities": .array(enabled), "members": .array(listed),
       "regions": .array(places), "policies": .array(spans),
-      "homes": .number(homeCount),
+      "homes": .number(homeCount), "region_leaders": .array(led),
     ]
   }
 
@@ -68,6 +74,16 @@ extension MembershipOverview {
         region.silentTo.map(\.name).joined(separator: ","))
     }
     text += places.text(style: style)
+    if !claims.isEmpty {
+      var leaders = TextTable(
+        .left("stream of"), .left("led by"), .right("epoch"), .left("without the catalog"))
+      for claim in claims {
+        leaders.add(
+          claim.region.name, claim.member.name, "\(claim.epoch)",
+          claim.limit > .zero ? "for \(claim.limit) ms" : "until it hears of its loss")
+      }
+      text += "\n" + leaders.text(style: style)
+    }
     guard !policies.isEmpty else { return text }
     var spans = TextTable(.left("policy"), .left("span"))
     for policy in policies { spans.add(policy.name.name, policy.span.description) }

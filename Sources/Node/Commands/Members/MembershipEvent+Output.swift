@@ -56,6 +56,12 @@ extension MembershipEvent {
         ("epoch", .number(epoch)), ("plan", .string(plan.description)), ("step", .number(step)),
         ("steps", .number(steps)), ("promoted", .number(promoted)),
       ]
+    case .regionClaimed(let claim):
+      [
+        ("kind", "region-claimed"), ("region", .string(claim.region.name)),
+        ("epoch", .number(claim.epoch)), ("member", .string(claim.member.name)),
+        ("number", .number(claim.number)), ("limit_ms", .number(claim.limit.rawValue)),
+      ]
     }
   }
 
@@ -87,6 +93,10 @@ extension MembershipEvent {
         ?? "policy \(name) is no more"
     case .recoveryAdvanced(let region, _, _, let step, let steps, let promoted):
       "step \(step + 1) of \(steps) of the recovery of \(region): \(grouped(promoted)) routes promoted"
+    case .regionClaimed(let claim):
+      "member \(claim.member) leads the stream of region \(claim.region) under epoch \(claim.epoch)"
+        + (claim.limit > .zero
+          ? ", and stops after \(claim.limit) ms without the catalog" : "")
     }
   }
 }

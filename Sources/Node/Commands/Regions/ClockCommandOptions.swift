@@ -35,11 +35,21 @@ struct ClockCommandOptions: ParsableArguments {
       valueName: "duration"), transform: parseDuration)
   var maximumSkew: Duration?
 
+  @Option(
+    help: ArgumentHelp(
+      "Stop leading regions' streams when the newest catalog was not known for so long. Default: never.",
+      discussion:
+        "With it, region promote needs nobody's word that the leader has stopped, once so long has passed. "
+        + "A network that is cut for longer stops the region's timestamps.", valueName: "duration"),
+    transform: parseDuration)
+  var catalogLimit: Duration?
+
   var options: ClockOptions {
     var options = ClockOptions()
     if let clockWindow { options.window = clockWindow }
     if let renewEvery { options.renewEvery = renewEvery }
     if let maximumSkew { options.maximumSkew = maximumSkew }
+    options.catalogLimit = catalogLimit
     return options
   }
 }

@@ -176,6 +176,7 @@ extension Cadastre_V1_RegionStatus {
       "undecided_transactions": .number(undecidedTransactions), "renewals": .number(renewals),
       "late_renewals": .number(lateRenewals), "failures": .number(failures),
       "condition": JSON(condition.isEmpty ? nil : condition),
+      "catalog_limit_ms": .number(catalogLimitMs),
     ]
     guard hasMirror else { return fields }
     fields = fields.adding([

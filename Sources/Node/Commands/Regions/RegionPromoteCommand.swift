@@ -12,8 +12,9 @@ struct RegionPromoteCommand: AsyncParsableCommand {
       The node leads every group in a new term, above all that the leader before can have issued, \
       also in entries that never came here: they are lost, and recover plan says which. The region \
       has to be lost, where the catalog knows it, so that the old folder cannot lead again. A leader \
-      that is cut off goes on issuing timestamps until it hears of that: stop it first. Run again, \
-      it goes on where it was.
+      that is cut off goes on issuing timestamps until it hears of that: stop it first, and say so \
+      with --leader-stopped. Only one that was started with --catalog-limit stops by itself: once that \
+      time has passed since the loss nobody's word is needed. Run again, it goes on where it was.
 
       Examples:
         cadastre members declare-lost --region tokyo --server 127.0.0.1:4711
