@@ -85,6 +85,12 @@ import Testing
     #expect(FailureKind(NodeError(.deadlineExceeded, "slow")) == .broken)
     #expect(FailureKind(NodeError(.unavailable, reason: "behind", "")) == .elsewhere)
     #expect(FailureKind(NodeError(.resourceExhausted, reason: "overloaded", "")) == .elsewhere)
+    // Without a connection it does not matter who says why.
+    let untrusted = NodeError(.unavailable, reason: "certificate_not_trusted", "")
+    #expect(FailureKind(untrusted) == .broken)
+    #expect(FailureKind(NodeError(.unauthenticated, reason: "token_expired", "")) == .denied)
+    #expect(FailureKind(NodeError(.permissionDenied, reason: "role_missing", "")) == .denied)
+    #expect(CatalogClientError(NodeError(.unauthenticated, reason: "x", "")).kind == .denied)
     #expect(FailureKind(NodeError(.aborted, reason: "stale_version", "")) == .final)
     #expect(CatalogClientError(NodeError(.aborted, reason: "x", "")).kind == .staleVersion)
   }

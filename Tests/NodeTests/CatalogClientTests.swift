@@ -11,43 +11,14 @@ import Testing
 
 /// The client library against real nodes.
 @Suite(.timeLimit(.minutes(2))) struct CatalogClientTests {
-  private func options(
-    _ region: String? = nil, _ change: (inout CatalogClient.Options) -> Void = { _ in }
-  ) throws -> CatalogClient.Options {
-    var options = CatalogClient.Options()
-    options.region = try region.map { try Region($0) }
-    options.probeInterval = .milliseconds(30)
-    options.silenceLimit = .milliseconds(300)
-    options.retry.deadline = .seconds(30)
-    options.retry.attemptTimeout = .milliseconds(500)
-    options.retry.maximumPause = .milliseconds(100)
-    options.retry.firstEjection = .milliseconds(50)
-    options.retry.maximumEjection = .milliseconds(200)
-    options.retry.budget = 10_000
-    change(&options)
-    return options
-  }
-
-  private func command(
-    _ client: CatalogClient, _ change: CatalogCommand.Change, expecting: CatalogVersion? = nil
-  ) -> CatalogCommand {
-    CatalogCommand(
-      id: client.makeCommandID(), change, actor: "test", reason: "a test", expecting: expecting)
-  }
-
-  private let firstRoutes = CatalogCommand.Change.bootstrap([
-    RouteSeedRequest(start: .least, group: GroupID(1)),
-    RouteSeedRequest(start: Key("m"), group: GroupID(2)),
-  ])
-
   @Test func keepsTheRoutesInStep() async throws {
     try await withLeader { leader in
       let client = try CatalogClient(
-        nodes: [CatalogEndpoint(leader.address)], try options(),
+        nodes: [CatalogEndpoint(leader.address)], try .quick(),
         generator: SeededGenerator(seed: 1))
       #expect(client.owner(of: Key("a")) == nil && client.staleness == nil)
       try await client.whileRunning { client in
-        let first = command(client, firstRoutes)
+        let first = client.command(firstRoutes)
         let made = try await client.submit(first)
         #expect(try await client.submit(first).outcome == .repeated)
         // What was written is read, from here or from there.
@@ -61,7 +32,7 @@ import Testing
           ])
         #expect(client.status.watched?.address == leader.address)
         #expect(client.snapshot?.routeCount == 2)
-        let cut = try await client.submit(command(client, .split([SplitRequest(at: Key("c"))])))
+        let cut = try await client.submit(client.command(.split([SplitRequest(at: Key("c"))])))
         try await until { client.version == cut.version }
         #expect(client.owner(of: Key("d"))?.route == cut.newRoutes.first)
       }
@@ -72,14 +43,14 @@ import Testing
   @Test func aStaleVersionIsRefusedWithTheNewerRoutes() async throws {
     try await withLeader { leader in
       let client = try CatalogClient(
-        nodes: [CatalogEndpoint(leader.address)], try options(),
+        nodes: [CatalogEndpoint(leader.address)], try .quick(),
         generator: SeededGenerator(seed: 2))
       try await client.whileRunning { client in
-        let made = try await client.submit(command(client, firstRoutes))
+        let made = try await client.submit(client.command(firstRoutes))
         let receipt = try await leader.client.submit(.test(split("c")))
         do throws(CatalogClientError) {
           _ = try await client.submit(
-            command(client, .split([SplitRequest(at: Key("b"))]), expecting: made.version))
+            client.command(.split([SplitRequest(at: Key("b"))]), expecting: made.version))
           Issue.record("the command was carried out")
         } catch {
           #expect(error.kind == .staleVersion && error.reason == "stale_version")
@@ -106,13 +77,13 @@ import Testing
       $0.gracePeriod = .milliseconds(100)
     }
     let client = try CatalogClient(
-      nodes: [CatalogEndpoint(first.address)], try options(), generator: SeededGenerator(seed: 3))
+      nodes: [CatalogEndpoint(first.address)], try .quick(), generator: SeededGenerator(seed: 3))
     try await client.whileRunning { client in
-      _ = try await client.submit(command(client, firstRoutes))
+      _ = try await client.submit(client.command(firstRoutes))
       try await until { client.version == CatalogVersion(1) }
       try await first.stop()
       #expect(client.owner(of: Key("a"))?.group == GroupID(1))
-      let cut = command(client, .split([SplitRequest(at: Key("c"))]))
+      let cut = client.command(.split([SplitRequest(at: Key("c"))]))
       let sending = Task { try await client.submit(cut) }
       let second = try await TestNode(.leader, folder: first.folder, port: first.address.port)
       try await withNode(second) { node in
@@ -146,7 +117,7 @@ import Testing
         CatalogEndpoint(leader.address, region: try Region("lima")),
       ]
       let client = try CatalogClient(
-        nodes: endpoints, try options("tokyo"), generator: SeededGenerator(seed: 4))
+        nodes: endpoints, try .quick("tokyo"), generator: SeededGenerator(seed: 4))
       try await client.whileRunning { client in
         try await until { client.status.watched == endpoints[0] }
         // Killed: one of the others tells what changes, and answers what is not here yet.
@@ -189,7 +160,7 @@ import Testing
           CatalogEndpoint(slow.address, region: home),
           CatalogEndpoint(leader.address, region: away),
         ],
-        try options("home") { $0.retry.attemptTimeout = .milliseconds(100) },
+        try .quick("home") { $0.retry.attemptTimeout = .milliseconds(100) },
         generator: SeededGenerator(seed: 5))
       try await client.whileRunning { client in
         #expect(try await client.resolve(Key("z")).value.group == GroupID(2))
@@ -222,7 +193,7 @@ import Testing
     let shown = Shared<[CatalogSnapshot]>([])
     let client = try CatalogClient(
       nodes: [CatalogEndpoint(line.address)],
-      try options { $0.onUpdate = { snapshot in shown.change { $0.append(snapshot) } } },
+      try .quick { $0.onUpdate = { snapshot in shown.change { $0.append(snapshot) } } },
       generator: SeededGenerator(seed: seed))
     let running = Task { try await client.run() }
     defer { running.cancel() }

@@ -99,6 +99,7 @@ extension CatalogClient {
     var backoff = Backoff(first: options.retry.firstPause, maximum: options.retry.maximumPause)
     var tried: Set<Int> = []
     var last: NodeError?
+    var denial: NodeError?
     func failure(_ why: String) -> CatalogClientError {
       var error = last.map(CatalogClientError.init) ?? CatalogClientError(.unavailable, why)
       if last != nil { error.description = "\(why): \(error.description)" }
@@ -116,6 +117,8 @@ extension CatalogClient {
           at: now, tried: tried, preferred: preferred, using: &state.generator)
       }
       guard let index else {
+        // Who has been turned away, and finds nobody else, hears why at once.
+        if let denial { throw CatalogClientError(denial) }
         tried = []
         let pause = state.withLock { backoff.next(using: &$0.generator) }
         try? await options.clock.sleep(min(pause, end - now))
@@ -138,6 +141,7 @@ extension CatalogClient {
           }
         }
         guard kind != .final else { throw CatalogClientError(error) }
+        if kind == .denied { denial = error }
         last = error
         tried.insert(index)
         guard state.withLock({ $0.budget.spend() }) else {

@@ -17,6 +17,9 @@ public struct CatalogClientError: Error, Sendable, CustomStringConvertible {
     case invalid
     /// The catalog, as it is, does not allow it; ``reason`` says why.
     case refused
+    /// No node that could be asked knows this program, or lets it do this: look at its token or
+    /// certificate. ``reason`` says which it is, such as `token_expired` or `role_missing`.
+    case denied
     /// The task was cancelled.
     case cancelled
     /// Something that this release does not know.
@@ -58,7 +61,8 @@ extension CatalogClientError {
       case .aborted: .staleVersion
       case .notFound: .notFound
       case .invalidArgument, .outOfRange: .invalid
-      case .failedPrecondition, .alreadyExists, .permissionDenied, .unauthenticated: .refused
+      case .failedPrecondition, .alreadyExists: .refused
+      case .permissionDenied, .unauthenticated: .denied
       case .cancelled: .cancelled
       default: .unknown
       }
@@ -77,15 +81,19 @@ package enum FailureKind: Hashable, Sendable {
   case broken
   /// The node is there, and another one, or the same one later, may do it.
   case elsewhere
+  /// The node does not know the caller, or does not let it do this. Each node has a file of its own
+  /// that says who may what: another one may, but the same one will not.
+  case denied
   /// No node will say anything else.
   case final
 
   package init(_ error: NodeError) {
     self =
       switch error.code {
-      case .unavailable: error.detail == nil ? .broken : .elsewhere
+      case .unavailable: error.isUnreachable ? .broken : .elsewhere
       case .deadlineExceeded, .internalError, .unknown, .dataLoss: .broken
       case .resourceExhausted: .elsewhere
+      case .permissionDenied, .unauthenticated: .denied
       default: .final
       }
   }
