@@ -8,10 +8,14 @@ extension CatalogClient {
   /// When a server turns a request down because its sender's routes are old, demand the version that it
   /// names. `deadline` is how long it may take in all.
   ///
+  /// A client that watches a group asks a node about the keys of others; one that watches a span asks
+  /// nobody about keys outside of it, as whoever gave it the span does not expect those.
+  ///
   /// - Throws: ``CatalogClientError``.
   public func resolve(
     _ key: Key, _ demand: ReadDemand = .none, deadline: Duration? = nil
   ) async throws(CatalogClientError) -> Answer<Route> {
+    try checkWatched([key])
     let demand = meant(demand)
     if let answer = resolveHere(key, demand) { return answer }
     return try await call(deadline) { (node, timeout) async throws(NodeError) in
@@ -24,6 +28,7 @@ extension CatalogClient {
   public func resolve(
     _ keys: [Key], _ demand: ReadDemand = .none, deadline: Duration? = nil
   ) async throws(CatalogClientError) -> Answer<[Route]> {
+    try checkWatched(keys)
     let demand = meant(demand)
     if let stamp = stampHere(demand), let snapshot, snapshot.version >= stamp.version {
       let routes = keys.compactMap { snapshot.route(containing: $0) }
@@ -56,6 +61,17 @@ extension CatalogClient {
       if let version = error.catalogVersion, error.kind == .staleVersion { raiseFloor(to: version) }
       throw error
     }
+  }
+
+  /// Refuses keys outside of the span that is watched.
+  private func checkWatched(_ keys: [Key]) throws(CatalogClientError) {
+    guard case .span(let span) = options.watching,
+      let key = keys.first(where: { !span.contains($0) })
+    else { return }
+    throw CatalogClientError(
+      .outsideSpan, reason: "outside_span",
+      "the key \"\(key)\" is not in \(span), which is all that this client watches",
+      remedy: "ask a client that watches a span with the key in it, or all routes")
   }
 
   private func raiseFloor(to version: CatalogVersion) {

@@ -8,7 +8,13 @@ private struct HomeIsBack: Error {}
 extension CatalogClient {
   /// Watches one node after the other, for ever.
   func keepWatching() async throws {
-    let box = WatchBox()
+    switch options.watching {
+    case .all: try await keepWatching(WatchBox(WatchedRoutes()))
+    case .span, .group: try await keepWatching(WatchBox(FilteredRoutes(options.watching)))
+    }
+  }
+
+  private func keepWatching(_ box: WatchBox<some RoutesInStep>) async throws {
     var backoff = Backoff(
       first: options.retry.firstPause, maximum: options.retry.maximumPause)
     while true {
@@ -34,7 +40,7 @@ extension CatalogClient {
   /// Watches a node until it fails.
   ///
   /// - Returns: Whether it told anything.
-  private func watch(_ index: Int, _ box: WatchBox) async throws -> Bool {
+  private func watch(_ index: Int, _ box: WatchBox<some RoutesInStep>) async throws -> Bool {
     box.pulse.store(0, ordering: .relaxed)
     var failure: (any Error)?
     do {
@@ -71,18 +77,25 @@ extension CatalogClient {
     return box.pulse.load(ordering: .relaxed) > 0
   }
 
-  private func follow(_ index: Int, _ box: WatchBox) async throws {
+  private func follow(_ index: Int, _ box: WatchBox<some RoutesInStep>) async throws {
     let from = box.routes.withLock { routes in
       routes.disconnected()
       return routes.resumption
     }
-    try await nodes[index].watch(from: from, progress: options.silenceLimit / 3) { event in
+    // What a filter leaves out is told of by the node's progress alone: how old what is here may be
+    // hangs on that.
+    let progress =
+      watchesAll
+      ? options.silenceLimit / 3 : min(options.silenceLimit / 3, options.probeInterval)
+    try await nodes[index].watch(
+      from: from, filter: options.watching, progress: progress
+    ) { event in
       if box.pulse.add(1, ordering: .relaxed).oldValue == 0 { self.began(index) }
-      let news: (table: RouteTable?, resets: UInt64)? = try box.routes.withLock { routes in
+      let news: (snapshot: CatalogSnapshot?, resets: UInt64)? = try box.routes.withLock { routes in
         guard try routes.take(event) else { return nil }
-        return (routes.proven, routes.resets)
+        return (routes.current, routes.resets)
       }
-      if let news, let table = news.table { self.show(table, news.resets) }
+      if let news, let snapshot = news.snapshot { self.show(snapshot, news.resets) }
     }
   }
 
@@ -93,13 +106,22 @@ extension CatalogClient {
     }
   }
 
-  private func show(_ table: RouteTable, _ resets: UInt64) {
-    published.publish(table)
+  private func show(_ snapshot: CatalogSnapshot, _ resets: UInt64) {
+    if let table = snapshot.table {
+      published.publish(table)
+    } else {
+      // What was there is let go of outside the lock: that may free much.
+      let old = filtered.withLock { current in
+        defer { current = snapshot }
+        return current
+      }
+      withExtendedLifetime(old) {}
+    }
     state.withLock { state in
-      state.freshness.reached(table.version)
+      state.freshness.reached(snapshot.version)
       state.resets = resets
     }
-    options.onUpdate(CatalogSnapshot(table))
+    options.onUpdate(snapshot)
   }
 
   /// Returns never where `index` is at home; throws once a node at home answers.
@@ -149,8 +171,10 @@ extension CatalogClient {
 }
 
 /// What the tasks of a watch share.
-private final class WatchBox: Sendable {
-  let routes = Mutex(WatchedRoutes())
+private final class WatchBox<Routes: RoutesInStep>: Sendable {
+  let routes: Mutex<Routes>
   /// How many events came in this watch.
   let pulse = Atomic<UInt64>(0)
+
+  init(_ routes: Routes) { self.routes = Mutex(routes) }
 }

@@ -21,6 +21,11 @@ public final class CatalogClient: Sendable {
   public struct Options: Sendable {
     /// The region that this program runs in: nodes there are asked first.
     public var region: Region?
+    /// Which routes are kept here. Keeping fewer costs less, of memory and of what nodes send; but
+    /// nodes send no digest of them, so that the client takes their word for it, as far as the routes
+    /// fit together. Keys outside of a span are not asked about: see
+    /// ``CatalogClientError/Kind/outsideSpan``.
+    public var watching = WatchFilter.all
     /// How connections are kept and secured.
     public var connection = ConnectionOptions()
     /// How it tries again.
@@ -32,7 +37,8 @@ public final class CatalogClient: Sendable {
     /// Whether ``CatalogClient/resolve(_:_:deadline:)`` answers with nothing older than what this client
     /// has written, or was told of when a command was refused.
     public var readsItsWrites = true
-    /// Is told each version that lookups have begun to see, in order; not to wait in.
+    /// Is told each version that lookups have begun to see, in order; not to wait in. With a filter
+    /// versions that change nothing of what is kept may be left out.
     public var onUpdate: @Sendable (CatalogSnapshot) -> Void = { _ in }
     /// The time.
     public var clock: ClientClock = .system
@@ -44,7 +50,11 @@ public final class CatalogClient: Sendable {
   let endpoints: [CatalogEndpoint]
   let options: Options
   let nodes: [NodeClient]
+  /// Whether no routes are left out.
+  let watchesAll: Bool
   let published = PublishedTable()
+  /// What lookups are answered from where some routes are left out.
+  let filtered = Mutex<CatalogSnapshot?>(nil)
   let state: Mutex<State>
 
   /// What the tasks of a client share; lookups do not touch it.
@@ -75,6 +85,7 @@ public final class CatalogClient: Sendable {
     }
     self.endpoints = endpoints
     self.options = options
+    watchesAll = options.watching == .all
     var nodes: [NodeClient] = []
     for endpoint in endpoints {
       do {
@@ -114,24 +125,27 @@ public final class CatalogClient: Sendable {
 }
 
 extension CatalogClient {
-  /// Who owns `key`, as the routes are here; nil while there are none. Waits for nothing, and asks
-  /// nobody. O(log *n*).
+  /// Who owns `key`, as the routes are here; nil while there are none, and for a key whose route
+  /// ``Options/watching`` leaves out. Waits for nothing, and asks nobody. O(log *n*).
   public func owner(of key: Key) -> RouteOwner? {
     key.bytes.withUnsafeBytes { owner(ofBytes: $0) }
   }
 
   /// Like ``owner(of:)`` for the bytes of a key, which are lent.
   public func owner(ofBytes key: UnsafeRawBufferPointer) -> RouteOwner? {
-    published.owner(of: key)
+    watchesAll ? published.owner(of: key) : snapshot?.owner(ofBytes: key)
   }
 
   /// All routes as they are here; nil while there are none. For many lookups at one version.
   public var snapshot: CatalogSnapshot? {
-    published.current.map(CatalogSnapshot.init)
+    watchesAll
+      ? published.current.map(CatalogSnapshot.init) : filtered.withLock { $0 }
   }
 
   /// The version of the routes here; nil while there are none.
-  public var version: CatalogVersion? { published.version }
+  public var version: CatalogVersion? {
+    watchesAll ? published.version : filtered.withLock { $0?.version }
+  }
 
   /// How long ago the routes here were known to be all that there was; nil when they never were. An
   /// upper bound, which grows while no node can be reached.

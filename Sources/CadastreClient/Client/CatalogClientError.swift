@@ -20,6 +20,8 @@ public struct CatalogClientError: Error, Sendable, CustomStringConvertible {
     /// No node that could be asked knows this program, or lets it do this: look at its token or
     /// certificate. ``reason`` says which it is, such as `token_expired` or `role_missing`.
     case denied
+    /// The key is not in the span that the client watches; see ``CatalogClient/Options/watching``.
+    case outsideSpan
     /// The task was cancelled.
     case cancelled
     /// Something that this release does not know.

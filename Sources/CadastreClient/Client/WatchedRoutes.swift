@@ -3,7 +3,7 @@ import Catalog
 /// Makes tables of what a watch tells, and shows none that a digest has not vouched for.
 ///
 /// Drop it into a new watch with ``disconnected()``; it goes on from the last proven version.
-package struct WatchedRoutes: Sendable {
+package struct WatchedRoutes: RoutesInStep {
   /// Whose routes these are, as the first watch said.
   package private(set) var catalog: CatalogID?
   /// The last version that is proven to be what the node had.
@@ -17,19 +17,14 @@ package struct WatchedRoutes: Sendable {
 
   package init() {}
 
-  /// The version to watch from; nil to begin with a snapshot.
   package var resumption: CatalogVersion? { isDoubtful ? nil : proven?.version }
 
-  /// Forgets what was told but not proven.
+  package var current: CatalogSnapshot? { proven.map(CatalogSnapshot.init) }
+
   package mutating func disconnected() {
     (told, snapshot) = (proven, nil)
   }
 
-  /// Takes the next event of a watch.
-  ///
-  /// - Returns: Whether there is a new ``proven`` table.
-  /// - Throws: ``WatchMismatch`` when what comes is not what was promised; watch anew then. The proven
-  ///   table stays.
   package mutating func take(_ event: WatchEvent) throws(WatchMismatch) -> Bool {
     switch event {
     case .started(let catalog, let version, let reset):
@@ -97,6 +92,8 @@ package enum WatchMismatch: Error, Equatable, Sendable, CustomStringConvertible 
   case startedElsewhere(CatalogVersion)
   case unexpectedSnapshot(CatalogVersion)
   case doesNotFit(CatalogVersion, RouteDeltaError)
+  /// A snapshot with other routes than were announced.
+  case incomplete(CatalogVersion)
   case wrongDigest(CatalogVersion)
   /// The node is of a release that sends no digests of routes.
   case noDigest
@@ -114,6 +111,8 @@ package enum WatchMismatch: Error, Equatable, Sendable, CustomStringConvertible 
       "the node sent a snapshot of version \(version) that it had not announced"
     case .doesNotFit(let version, let error):
       "version \(version) does not fit the one before: \(error)"
+    case .incomplete(let version):
+      "the snapshot of version \(version) has more or fewer routes than the node says it has"
     case .wrongDigest(let version):
       "the routes of version \(version) do not add up to what the node has: they are fetched anew"
     case .noDigest:

@@ -74,6 +74,17 @@ extension RouteRow {
     }
   }
 
+  /// Lends the bytes of a route's row.
+  static func withBytes(of route: Route, _ body: (UnsafeRawBufferPointer) -> Void) {
+    bytes(of: route.allowedRegions).withUnsafeBytes { regions in
+      RouteRow(
+        id: route.id.rawValue, group: route.group.rawValue, state: route.state.rawValue,
+        parent: route.parent?.rawValue ?? 0, version: route.version.rawValue,
+        changedAt: route.changedAt, regions: regions
+      ).withBytes(body)
+    }
+  }
+
   /// The digest of the route's record, given the keys that bound it; see `Route+Record.swift`.
   func digest(lower: UnsafeRawBufferPointer, upper: UpperBound) -> StateDigest {
     let room = 64 + lower.count + upper.length + regions.count

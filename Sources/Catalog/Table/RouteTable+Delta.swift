@@ -102,13 +102,7 @@ extension RouteTable.Editor {
   private mutating func insert(_ route: Route) {
     digest += route.digest
     route.span.lower.bytes.withUnsafeBytes { lower in
-      RouteRow.bytes(of: route.allowedRegions).withUnsafeBytes { regions in
-        let row = RouteRow(
-          id: route.id.rawValue, group: route.group.rawValue, state: route.state.rawValue,
-          parent: route.parent?.rawValue ?? 0, version: route.version.rawValue,
-          changedAt: route.changedAt, regions: regions)
-        row.withBytes { upsert($0, at: lower, in: RouteTable.TreeIndex.byStart) }
-      }
+      RouteRow.withBytes(of: route) { upsert($0, at: lower, in: RouteTable.TreeIndex.byStart) }
       IndexKey.withBytes(of: route.id) {
         upsert(lower, at: $0, in: RouteTable.TreeIndex.byID)
       }

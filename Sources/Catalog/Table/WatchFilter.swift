@@ -1,8 +1,10 @@
 /// Which routes a watch is about.
-package enum WatchFilter: Hashable, Sendable {
+public enum WatchFilter: Hashable, Sendable {
+  /// All that there are.
   case all
   /// Those that overlap the span.
   case span(KeySpan)
+  /// Those of the group.
   case group(GroupID)
 
   /// Whether the filter lets a route through. O(1).
