@@ -427,4 +427,62 @@ import X509
       #expect(stopped.status == 0, "\(stopped.errors)")
     }
   }
+
+  @Test func aHangupHasTheFilesReadAgain() async throws {
+    try await withTemporaryFolder { folder in
+      let alice = try admit("alice", .reader)
+      let before = try String(contentsOfFile: secrets.path("tokens"), encoding: .utf8)
+      let log = folder.appending(path: "log").path
+      _ = try await cadastre("init", log)
+      let config = try secrets.write("{ \"history\": 100 }", to: "node.json5")
+      let server = try CadastreProcess([
+        "serve", "--log", log, "--json", "--config", config, "--tokens", secrets.path("tokens"),
+      ])
+      /// Hangs up, and waits until the log says all of these once more than it did.
+      func hangUp(_ lines: String..., sourceLocation: SourceLocation = #_sourceLocation)
+        async throws
+      {
+        func counts() -> [Int] {
+          lines.map { server.errorsSoFar.components(separatedBy: $0).count }
+        }
+        let before = counts()
+        server.signal(SIGHUP)
+        try await until { !zip(before, counts()).contains(where: >=) || !server.isRunning }
+        #expect(server.isRunning, "\(server.errorsSoFar)", sourceLocation: sourceLocation)
+      }
+      // However early, it does not end the node.
+      try await until { server.outputSoFar.contains("\n") || !server.isRunning }
+      let first = try #require(
+        server.outputSoFar.split(separator: "\n").first, "\(server.errorsSoFar)")
+      let address = try JSONDocument(String(first))["listening"].string
+      func status(_ token: String) async throws -> Int32 {
+        try await cadastre(
+          "status", "--server", address, environment: ["CADASTRE_TOKEN": token]
+        ).status
+      }
+      // Without a change nobody but the signal has them read.
+      try await hangUp("read again: the identities", "the settings are as they were at the start")
+      #expect(try await status(alice) == 0)
+      try secrets.write("alice king\n", to: "tokens")
+      try secrets.write("{ \"histori\": 100 }", to: "node.json5")
+      try await hangUp(
+        "new files cannot be used: the identities stay as they were",
+        "the settings cannot be used: the node would not start with them")
+      #expect(server.errorsSoFar.contains("there are 2 words"))
+      #expect(server.errorsSoFar.contains("histori is no setting"))
+      #expect(try await status(alice) == 0)
+      try secrets.write(before, to: "tokens")
+      let bob = try admit("bob", .reader)
+      try secrets.write("{ \"history\": 200, \"patience\": \"3s\" }", to: "node.json5")
+      try await hangUp(
+        "read again: the identities",
+        "the settings have changed: restart the node to have them in force")
+      #expect(server.errorsSoFar.contains("history, patience"), "\(server.errorsSoFar)")
+      #expect(try await status(bob) == 0)
+      for _ in 0..<20 { server.signal(SIGHUP) }
+      #expect(try await status(alice) == 0)
+      let ended = try await server.stop()
+      #expect(ended.status == 0, "\(ended.errors)")
+    }
+  }
 }

@@ -24,6 +24,8 @@ package final class WatchedFiles<Value: Sendable>: Sendable {
   package let paths: [String]
   private let load: @Sendable () throws(NodeError) -> Value
   private let state: Mutex<State>
+  /// Held while files are read, so that what was read first does not replace what was read last.
+  private let reading = Mutex(())
 
   /// Reads the files for the first time.
   ///
@@ -41,14 +43,23 @@ package final class WatchedFiles<Value: Sendable>: Sendable {
   /// What the files said when they were read last.
   package var current: Value { state.withLock { $0.value } }
 
-  /// Reads the files again if one of them has changed. Blocks for as long as that takes.
-  package func look() -> Look {
+  /// Reads the files again if one of them has changed, or in any case where `always` says so. Blocks
+  /// for as long as that takes.
+  package func look(always: Bool = false) -> Look {
+    guard always || isChanged(paths.map(FileStamp.init)) else { return .unchanged }
+    return reading.withLock { _ in read(always: always) }
+  }
+
+  private func isChanged(_ stamps: [FileStamp?]) -> Bool {
+    state.withLock { $0.stamps != stamps }
+  }
+
+  private func read(always: Bool) -> Look {
+    // Looked at again: another thread may have read them meanwhile.
     let stamps = paths.map(FileStamp.init)
-    let isChanged = state.withLock { state in
-      defer { state.stamps = stamps }
-      return state.stamps != stamps
-    }
-    guard isChanged else { return .unchanged }
+    let isChanged = isChanged(stamps)
+    guard always || isChanged else { return .unchanged }
+    state.withLock { $0.stamps = stamps }
     do throws(NodeError) {
       let value = try load()
       // In a statement of its own: the old value is released outside of the lock.

@@ -13,7 +13,8 @@ struct ServeCommand: AsyncParsableCommand {
     discussion: """
       A leader decides commands and writes the log in its folder. A learner follows a leader's \
       log, proves every entry, keeps a log of its own, serves reads and forwards commands; its \
-      folder is made where there is none. Ends in good order at Ctrl-C or SIGTERM.
+      folder is made where there is none. Ends in good order at Ctrl-C or SIGTERM; at \
+      SIGHUP it reads certificates, tokens and settings again at once.
 
       Examples:
         cadastre serve --log ./catalog --region eu-central --listen 127.0.0.1:4711
@@ -252,6 +253,8 @@ struct ServeCommand: AsyncParsableCommand {
     configuration.onListening = { announcement.write($0, metrics: metricsAddress.withLock { $0 }) }
     var logger = Logger(label: "cadastre") { StreamLogHandler.standardError(label: $0) }
     logger.logLevel = logLevel
+    let settings = SettingsInForce()
+    configuration.onReload = { settings.compare(logger: $0) }
     try await NodeService.runUntilSignalled(configuration, logger: logger)
   }
 

@@ -1,6 +1,7 @@
 import CadastreClient
 import Catalog
 import GRPCCore
+import Logging
 import Replay
 import StateMachines
 
@@ -61,6 +62,10 @@ package struct NodeConfiguration: Sendable {
   package var onListening: @Sendable (NodeAddress) -> Void = { _ in }
   /// Told where metrics are served, before ``onListening``.
   package var onMetricsListening: @Sendable (NodeAddress) -> Void = { _ in }
+
+  /// Called when the node is asked to read its files again, beside reading those of its security; logs
+  /// what it finds. Blocks.
+  package var onReload: @Sendable (Logger) -> Void = { _ in }
 
   package init(role: Role, folder: String, listen: NodeAddress) {
     self.role = role

@@ -19,6 +19,8 @@ package final class NodeService: Service {
   private let logger: Logger
   private let metrics: NodeMetrics
   private let phase = Mutex(Phase.starting)
+  /// Nil as long as the node does not serve.
+  private let security = Mutex<NodeSecurity?>(nil)
   /// Closed when the node begins to stop.
   private let stop = WakeHub()
 
@@ -39,17 +41,21 @@ package final class NodeService: Service {
     self.logger = logger
   }
 
-  /// Runs a node until SIGTERM or SIGINT has ended it in good order.
+  /// Runs a node until SIGTERM or SIGINT has ended it in good order. At SIGHUP it reads its files
+  /// again, and goes on.
   package static func runUntilSignalled(
     _ configuration: NodeConfiguration, logger: Logger
   ) async throws {
     try configuration.check()
+    let service = NodeService(configuration, logger: logger)
+    // Also while the node starts, or is about to end, it does not end by this one.
+    let hangups = await UnixSignalsSequence(trapping: .sighup)
+    let reloading = Task { for await _ in hangups { await service.reload() } }
+    defer { reloading.cancel() }
     let group = ServiceGroup(
       configuration: .init(
         services: [
-          .init(
-            service: NodeService(configuration, logger: logger),
-            successTerminationBehavior: .gracefullyShutdownGroup)
+          .init(service: service, successTerminationBehavior: .gracefullyShutdownGroup)
         ],
         gracefulShutdownSignals: [.sigterm, .sigint],
         logger: logger))
@@ -83,6 +89,20 @@ package final class NodeService: Service {
     logger.info("shutting down", metadata: ["catalog_version": "\(core.store.current.version)"])
     core.close()
     server.beginShutdown()
+  }
+
+  /// Reads certificates, keys, tokens and settings again, and logs what came of it. What cannot be used
+  /// leaves in force what was there before.
+  package func reload() async {
+    guard let security = security.withLock({ $0 }) else {
+      logger.notice("asked to read the files again: they are read at the start, which is under way")
+      return
+    }
+    let (logger, configuration) = (logger, configuration)
+    try? await NIOThreadPool.singleton.runIfActive {
+      security.reload(logger: logger)
+      configuration.onReload(logger)
+    }
   }
 
   /// What the node serves from; nil before it serves and once it stops.
@@ -203,6 +223,7 @@ package final class NodeService: Service {
     let (security, regions): (NodeSecurity, RegionNode)
     do {
       security = try NodeSecurity(configuration.security, clock: clock)
+      self.security.withLock { $0 = security }
       regions = try await openRegions(core, commands)
     } catch {
       core.close()

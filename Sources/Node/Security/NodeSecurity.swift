@@ -38,22 +38,34 @@ package struct NodeSecurity: Sendable {
     guard context != nil || identities != nil else { return }
     while true {
       try await Task.sleep(for: lookInterval)
-      if let context {
-        report(context.look(), of: context.paths, "the certificates", logger)
-      }
-      if let identities {
-        report(identities.look(), of: identities.paths, "the identities", logger)
-      }
+      look(always: false, logger)
+    }
+  }
+
+  /// Reads the files now, whether they have changed or not, and logs what came of it. Blocks for as
+  /// long as that takes.
+  func reload(logger: Logger) { look(always: true, logger) }
+
+  private func look(always: Bool, _ logger: Logger) {
+    if let context {
+      report(context.look(always: always), of: context.paths, "the certificates", always, logger)
+    }
+    if let identities {
+      report(
+        identities.look(always: always), of: identities.paths, "the identities", always, logger)
     }
   }
 
   private func report(
-    _ look: WatchedFiles<some Sendable>.Look, of paths: [String], _ what: String, _ logger: Logger
+    _ look: WatchedFiles<some Sendable>.Look, of paths: [String], _ what: String,
+    _ wasAsked: Bool, _ logger: Logger
   ) {
     let files: Logger.Metadata = ["files": "\(paths.joined(separator: ", "))"]
     switch look {
     case .unchanged: break
-    case .loaded: logger.notice("took up new files: \(what)", metadata: files)
+    case .loaded:
+      logger.notice(
+        wasAsked ? "read again: \(what)" : "took up new files: \(what)", metadata: files)
     case .failed(let error):
       logger.error(
         "new files cannot be used: \(what) stay as they were",
