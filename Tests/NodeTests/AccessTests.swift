@@ -341,6 +341,52 @@ import X509
     }
   }
 
+  /// Nodes pass on no timestamps and no transactions: who asks the wrong node asks the right one. So
+  /// whoever asks is the author, and what the node does by itself is its own.
+  @Test func whoAsksIsTheAuthorInARegionsStreamToo() async throws {
+    let (alice, tokyo1) = (try admit("alice", .operator), try admit("tokyo-1", .learner))
+    let (folder, tokyo) = (TemporaryFolder(), try Region("tokyo"))
+    let path = folder.appending("leader")
+    try EventLog.create(folder: path, catalog: testCatalog).releaseForWriting()
+    try await enableRegionStreams(in: path, member: "tokyo-7")
+    let node = try await TestNode(.leader, folder: path) {
+      $0.ledRegions = [tokyo]
+      $0.leaderName = try? MemberName("tokyo-7")
+      $0.clocks.renewEvery = .milliseconds(50)
+      $0.security.identities = secrets.path("tokens")
+      $0.connection.security = .token(alice)
+    }
+    try await withNode(node) { node in
+      let groups = GroupSet(GroupRun(GroupID(1), through: GroupID(9)))
+      let id = try #require(TransactionID(bytes: [UInt8](repeating: 1, count: 16)))
+      _ = try await node.client.lead(groups, in: tokyo)
+      _ = try await node.client.begin(
+        id, participants: groups, timeout: .seconds(60), command: .random())
+      let before = try await node.client.regions().regions[0].renewals
+      try await until { try await node.client.regions().regions[0].renewals > before }
+      _ = try await node.client.retire(groups, in: tokyo)
+      for method in [
+        Cadastre_V1_Timestamps.Method.Next.descriptor,
+        Cadastre_V1_Timestamps.Method.LeadGroups.descriptor,
+        Cadastre_V1_Transactions.Method.Begin.descriptor,
+        Cadastre_V1_Transactions.Method.Decide.descriptor,
+      ] {
+        var call = RawCall(method)
+        call.metadata.addString("alice", forKey: CommandForwarding.onBehalfHeader)
+        let outcome = await call.send([[]], to: node.address, .token(tokyo1))
+        #expect(outcome.reason == "name_of_another", "\(method)")
+      }
+    }
+    let log = try RegionEventLog.open(
+      folder: RegionEventLog.folder(of: tokyo, in: path), region: tokyo, mode: .readOnly)
+    let entries = try log.entries(from: LogPosition(1), maxCount: 1000, maxBytes: 1 << 20)
+    var authors: [String: Set<String>] = [:]
+    for entry in entries { authors[entry.entry.reason, default: []].insert(entry.entry.actor) }
+    #expect(authors["lead"] == ["alice"], "\(authors)")
+    #expect(authors["transaction"] == ["alice"] && authors["hand over"] == ["alice"], "\(authors)")
+    #expect(authors["renewal"] == ["tokyo-7"], "\(authors)")
+  }
+
   // MARK: - In plain text
 
   @Test func tokensStayOnThisMachineInPlainText() throws {

@@ -50,9 +50,7 @@ extension RegionNode {
     _ id: TransactionID, _ change: RegionChange, _ command: CommandID, _ led: Led
   ) async throws(NodeError) -> Transaction {
     _ = try await submit(
-      RegionCommand(
-        id: command, actor: Caller.current?.name ?? member.name, reason: "transaction",
-        change: change),
+      RegionCommand(id: command, actor: member.name, reason: "transaction", change: change),
       to: led)
     return try transaction(id, in: led.store.region)
   }

@@ -319,6 +319,7 @@ package final class RegionNode: Sendable {
     }
   }
 
+  /// Has a command carried out, in the name of whoever asks where the node knows that, else in its own.
   func submit(
     _ command: RegionCommand, to led: Led
   ) async throws(NodeError) -> RegionReceipt {
@@ -328,7 +329,9 @@ package final class RegionNode: Sendable {
       led.leader.answered(command, events: nil, at: clock.monotonic)
       throw error
     }
-    let result = await withCheckedContinuation { continuation in
+    var command = command
+    if let caller = Caller.current { command.actor = caller.name }
+    let result = await withCheckedContinuation { [command] continuation in
       submit(command, to: led) { continuation.resume(returning: $0) }
     }
     let receipt: RegionReceipt

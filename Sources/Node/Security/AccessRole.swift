@@ -19,22 +19,25 @@ package enum Access: Sendable {
   case copying
   /// Changes members, or brings a group's clock home: operators, and nodes for themselves.
   case joining
-  /// Changes the catalog, a region's stream, or a clock.
+  /// Changes the catalog.
   case changing
+  /// Changes a region's stream, or a clock. Nodes pass no such call on: who asks one that does not lead
+  /// is told which one does, and asks that one under its own name.
+  case leading
 
   /// The roles that may call such a method in their own name.
   package var roles: Set<AccessRole> {
     switch self {
     case .open, .reading: Set(AccessRole.allCases)
     case .copying, .joining: [.operator, .learner]
-    case .changing: [.operator]
+    case .changing, .leading: [.operator]
     }
   }
 
   /// Whether nodes pass such calls on for others.
   package var isPassedOn: Bool {
     switch self {
-    case .open, .reading, .copying: false
+    case .open, .reading, .copying, .leading: false
     case .joining, .changing: true
     }
   }

@@ -84,6 +84,11 @@ package enum MethodAccess {
         Cadastre_V1_CatalogCommands.Method.SetState.descriptor,
         Cadastre_V1_CatalogCommands.Method.SetAllowedRegions.descriptor,
         Cadastre_V1_CatalogCommands.Method.Arrange.descriptor,
+      ]
+    ),
+    (
+      .leading,
+      [
         // A timestamp that is handed out raises the clock.
         Cadastre_V1_Timestamps.Method.Next.descriptor,
         Cadastre_V1_Timestamps.Method.LeadGroups.descriptor,
