@@ -367,6 +367,54 @@ import Testing
     }
   }
 
+  /// A caller that obeys the windows sends all but the ends of messages on a hundred streams.
+  ///
+  /// Nothing but the bound holds it back: the windows open again and again.
+  @Test func unfinishedMessagesTakeABoundedPlace() async throws {
+    let (limit, body) = (1 << 20, 900_000)
+    try await withServer(["--max-message", "\(limit)"]) { server, address in
+      /// What became of as many calls on a connection of their own.
+      @Sendable func dawdle(_ streams: Int) throws -> Dawdling {
+        let connection = try RawConnection(address)
+        var dawdling = Dawdling(connection)
+        for index in 0..<streams {
+          dawdling.send(
+            Self.status, on: UInt32(index) * 2 + 1, length: limit - 100, byteCount: body)
+        }
+        return dawdling
+      }
+      let before = try server.residentKibibytes()
+      let dawdling = try await blocking { try dawdle(100) }
+      // Four of the longest: those that came first are waited for.
+      #expect(dawdling.resets.count == 96, "\(dawdling)")
+      #expect(Set(dawdling.resets.values) == [0xB], "it is told to calm down: \(dawdling)")
+      #expect(!dawdling.isStalled, "the windows held it back: \(dawdling)")
+      // And those of all connections together are bounded too.
+      let others = try await blocking { try (0..<8).map { _ in try dawdle(4) } }
+      let going = others.reduce(0) { $0 + 4 - $1.resets.count }
+      #expect((12...14).contains(going), "\(going)")
+      let after = try server.residentKibibytes()
+      print("132 messages of 900,000 bytes without their ends: \(after - before) KiB more")
+      // They have 116 MiB.
+      #expect(after - before < 60_000)
+      // Others are served as ever, also with what takes more than a frame.
+      let status = try await NodeClient.with(address) {
+        try await $0.status(deadline: .seconds(20))
+      }
+      #expect(status.version == CatalogVersion(1))
+      // What was waited for may end, and its place is free again.
+      let ended = try await blocking {
+        var dawdling = dawdling
+        dawdling.finish(1, byteCount: limit - 100 - body)
+        dawdling.send(Self.status, on: 1001, length: limit - 100, byteCount: body)
+        dawdling.finish(1001, byteCount: limit - 100 - body)
+        return dawdling
+      }
+      #expect(ended.answered.isSuperset(of: [1, 1001]), "\(ended)")
+      withExtendedLifetime(others) {}
+    }
+  }
+
   @Test func idleConnectionsAreCheap() async throws {
     // Each side of a connection takes a descriptor in its own process.
     let room = min(10_000, ConnectionLimits.raiseDescriptorLimit() - 1000)
@@ -404,14 +452,15 @@ import Testing
 
   /// Runs a leader in a process of its own, with one route.
   private func withServer(
-    _ body: (CadastreProcess, NodeAddress) async throws -> Void
+    _ arguments: [String] = [], _ body: (CadastreProcess, NodeAddress) async throws -> Void
   ) async throws {
     try await withTemporaryFolder { folder in
       let log = folder.appending(path: "log").path
       _ = try await cadastre("init", log)
-      let server = try CadastreProcess([
-        "serve", "--log", log, "--json", "--max-connections", "20000",
-      ])
+      let server = try CadastreProcess(
+        [
+          "serve", "--log", log, "--json", "--max-connections", "20000",
+        ] + arguments)
       do {
         try await until { server.outputSoFar.contains("\n") || !server.isRunning }
         let first = try #require(
@@ -424,6 +473,93 @@ import Testing
       let ended = try await server.stop()
       #expect(ended.status == 0, "\(ended.errors)")
     }
+  }
+}
+
+/// Sends messages without their ends, as fast as the windows allow.
+private struct Dawdling: CustomStringConvertible, @unchecked Sendable {
+  // Only one thread at a time has it.
+  let connection: RawConnection
+  private var received: [UInt8] = []
+  /// How many bytes the connection's window has room for; that of a stream has room for all.
+  private var window = 65_535
+  /// The codes of the streams that were reset.
+  private(set) var resets: [UInt32: UInt32] = [:]
+  /// The streams that the node ended with an answer.
+  private(set) var answered: Set<UInt32> = []
+  /// Whether the window stayed shut.
+  private(set) var isStalled = false
+  private(set) var sentByteCount = 0
+
+  init(_ connection: RawConnection) {
+    self.connection = connection
+    connection.send(Frames.greeting())
+  }
+
+  var description: String {
+    "\(sentByteCount) bytes sent, \(resets.count) streams reset, stalled: \(isStalled)"
+  }
+
+  /// Begins a call with a message of which the first `byteCount` bytes are sent.
+  mutating func send(_ path: String, on stream: UInt32, length: Int, byteCount: Int) {
+    connection.send(
+      Frames.frame(.headers, flags: Frames.endHeaders, stream: stream, Frames.head(path)))
+    let header: [UInt8] = [0] + (0..<4).map { UInt8(length >> (24 - 8 * $0) & 255) }
+    send(header + [UInt8](repeating: 0, count: byteCount), on: stream)
+  }
+
+  /// Sends the rest, and the end of the call.
+  mutating func finish(_ stream: UInt32, byteCount: Int) {
+    send([UInt8](repeating: 0, count: byteCount), on: stream)
+    connection.send(Frames.frame(.data, flags: Frames.endStream, stream: stream))
+    var patience = 500
+    while resets[stream] == nil, !answered.contains(stream), patience > 0 {
+      if !receive() { patience -= 1 }
+    }
+  }
+
+  private mutating func send(_ bytes: [UInt8], on stream: UInt32) {
+    var rest = bytes[...]
+    while !rest.isEmpty, resets[stream] == nil, !isStalled {
+      let part = rest.prefix(16_384)
+      var patience = 500
+      while window < part.count, patience > 0 {
+        if !receive() { patience -= 1 }
+      }
+      isStalled = window < part.count
+      guard !isStalled, resets[stream] == nil else { return }
+      connection.send(Frames.frame(.data, stream: stream, Array(part)))
+      window -= part.count
+      sentByteCount += part.count
+      rest = rest.dropFirst(part.count)
+    }
+    // What becomes of the stream may be under way.
+    while resets[stream] == nil, receive() {}
+  }
+
+  /// Looks at what comes; false when nothing came for a while.
+  private mutating func receive() -> Bool {
+    guard let bytes = connection.receive(patience: .milliseconds(20)), !bytes.isEmpty else {
+      return false
+    }
+    received += bytes
+    while received.count >= 9 {
+      let length = Int(received[0]) << 16 | Int(received[1]) << 8 | Int(received[2])
+      guard received.count >= 9 + length else { break }
+      let (kind, flags) = (received[3], received[4])
+      let stream = received[5..<9].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+      let value = received[9..<9 + length].reduce(UInt32(0)) { $0 &<< 8 | UInt32($1) }
+      received.removeFirst(9 + length)
+      switch Frames.Kind(rawValue: kind) {
+      case .windowUpdate where stream == 0: window += Int(value)
+      // A call that was answered before its end is ended so too.
+      case .rstStream where value != 0: resets[stream] = value
+      case .headers where flags & Frames.endStream != 0: answered.insert(stream)
+      case .settings where flags == 0: connection.send(Frames.frame(.settings, flags: 1))
+      default: break
+      }
+    }
+    return true
   }
 }
 

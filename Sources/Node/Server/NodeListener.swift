@@ -16,6 +16,8 @@ package struct NodeListener: HTTP2ServerTransport.ListenerFactory {
   package let security: WatchedFiles<NIOSSLContext>?
   /// Gets the certificates of callers; nil where none are asked for.
   package let certificates: PeerCertificates?
+  /// What all connections have of messages that are not whole.
+  package let messages: UnfinishedMessages
   /// Told of each connection that is accepted.
   package let connections: OpenConnections
 
@@ -61,6 +63,8 @@ package struct NodeListener: HTTP2ServerTransport.ListenerFactory {
       try pipeline.addHandler(HandshakeWitness(connections))
       if let certificates { try pipeline.addHandler(PeerCertificateReader(certificates)) }
     }
+    try pipeline.addHandler(
+      ConnectionMessages(messages, messageByteCount: limits.messageByteCount))
     try pipeline.addHandler(
       FrameDeadlineHandler(patience: limits.patience) { [connections] channel in
         connections.note(

@@ -28,11 +28,14 @@ package final class NodeServer: Sendable {
     config.rpc.maxRequestPayloadSize = limits.messageByteCount
     config.http2.targetWindowSize = connection.serverWindowByteCount
     config.http2.maxConcurrentStreams = limits.streamsPerConnection
-    if security?.certificates != nil {
-      config.channelDebuggingCallbacks.onAcceptHTTP2Stream = { stream in
-        stream.eventLoop.makeCompletedFuture {
-          try stream.pipeline.syncOperations.addHandler(ConnectionNumberHandler(), position: .first)
+    let showsCertificates = security?.certificates != nil
+    config.channelDebuggingCallbacks.onAcceptHTTP2Stream = { stream in
+      stream.eventLoop.makeCompletedFuture {
+        let pipeline = stream.pipeline.syncOperations
+        if showsCertificates {
+          try pipeline.addHandler(ConnectionNumberHandler(), position: .first)
         }
+        try pipeline.addHandler(UnfinishedMessageHandler(), position: .first)
       }
     }
     // Finds callers that vanished without a word, and suffers callers that look for us likewise.
@@ -45,6 +48,7 @@ package final class NodeServer: Sendable {
         listenerFactory: NodeListener(
           host: listen.host, port: listen.port, eventLoopGroup: eventLoopGroup, limits: limits,
           security: security?.context, certificates: security?.certificates,
+          messages: UnfinishedMessages(messageByteCount: limits.messageByteCount),
           connections: connections),
         config: config),
       services: services,

@@ -65,6 +65,13 @@ final class RawConnection {
     return Array(bytes.prefix(max(0, count)))
   }
 
+  /// Like ``receive()``, where nothing may come for another time than a second.
+  func receive(patience: Duration) -> [UInt8]? {
+    var event = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+    guard poll(&event, 1, Int32(patience / .milliseconds(1))) > 0 else { return nil }
+    return receive()
+  }
+
   /// What has come and was not looked at, without waiting for more.
   func drain() {
     var bytes = [UInt8](repeating: 0, count: 65_536)
