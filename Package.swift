@@ -45,6 +45,10 @@ var targets: [Target] = [
     dependencies: ["Catalog", .product(name: "Crypto", package: "swift-crypto")],
     path: "Tests/TestSupport",
     swiftSettings: settings),
+  // A stream that members of a cluster share, in memory, and what may go wrong with it.
+  .target(
+    name: "ClusterSupport", dependencies: ["Replay", "Catalog"], path: "Tests/ClusterSupport",
+    swiftSettings: settings),
   .testTarget(
     name: "TestSupportTests", dependencies: ["TestSupport", "Catalog"], swiftSettings: settings),
   .testTarget(
@@ -61,7 +65,9 @@ var targets: [Target] = [
     path: "Tests/CrashWriter", swiftSettings: settings),
   .testTarget(
     name: "ReplayTests",
-    dependencies: ["Replay", "StateMachines", "Catalog", "TestSupport", "CrashPlan"],
+    dependencies: [
+      "Replay", "StateMachines", "Catalog", "TestSupport", "ClusterSupport", "CrashPlan",
+    ],
     swiftSettings: settings
   ),
   // A world from a seed: the production code of leader and learners on a simulated disk, network and
@@ -74,7 +80,9 @@ var targets: [Target] = [
     swiftSettings: settings),
   .testTarget(
     name: "SimulationTests",
-    dependencies: ["Simulation", "Replay", "StateMachines", "Catalog", "TestSupport"],
+    dependencies: [
+      "Simulation", "Replay", "StateMachines", "Catalog", "TestSupport", "ClusterSupport",
+    ],
     exclude: ["README.md"], swiftSettings: settings),
   // The figures of the route index and of the log; see Benchmarks/.
   .executableTarget(
@@ -197,7 +205,7 @@ if !coreOnly {
       name: "NodeTests",
       dependencies: [
         "Node", "CadastreClient", "CadastreProtocol", "Replay", "StateMachines", "Catalog",
-        "TestSupport",
+        "TestSupport", "ClusterSupport",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "GRPCCore", package: "grpc-swift-2"),
         .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),

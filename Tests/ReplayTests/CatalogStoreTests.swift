@@ -332,7 +332,7 @@ import Testing
       let log = try EventLog.open(folder: folder.path, mode: .readOnly)
       let state = CatalogState(catalog: testCatalog)
       let writer = try StoreWriter(
-        log: log, start: StartingPoint(state: state), in: nil,
+        log: log, writing: log, start: StartingPoint(state: state), in: nil,
         published: Published(state, history: CatalogHistory(from: state.routes)),
         failure: nil, options: StoreOptions(), wallMilliseconds: clock.read)
       writer.noteFailure(error)

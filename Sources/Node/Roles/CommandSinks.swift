@@ -114,6 +114,10 @@ extension NodeError {
       }
     case .overloaded:
       self.init(.resourceExhausted, reason: "overloaded", failure.description)
+    case .storage(.windowHeldBack):
+      self.init(.resourceExhausted, reason: "window_full", failure.description)
+    case .storage(.stream(_, .outcomeUnknown)):
+      self.init(.unavailable, reason: "outcome_unknown", failure.description)
     case .storage:
       self.init(.unavailable, reason: "storage", failure.description)
     case .notLeader:

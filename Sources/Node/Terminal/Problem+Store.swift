@@ -64,6 +64,10 @@ extension Problem {
       details = [("position", JSON(through)), ("first_position", JSON(first))]
     case .otherStream: (status, code) = (.refused, "other-stream")
     case .isMirror: (status, code) = (.refused, "is-mirror")
+    case .ofCluster: (status, code) = (.refused, "of-cluster")
+    case .notLeading: (status, code) = (.unavailable, "not-leading")
+    case .stream: (status, code) = (.unavailable, "shared-stream")
+    case .windowHeldBack: (status, code) = (.unavailable, "window-full")
     case .cancelled(let position):
       (status, code) = (.interrupted, "interrupted")
       details = [("position", JSON(position))]

@@ -24,14 +24,22 @@ package protocol CatalogLog: StreamLog {
   /// What the log says that it ends with, whatever its entries say; nil before the first write.
   func writtenHead() throws(StoreError) -> LogTail?
 
-  /// Adds entries, all or none: durable on return. There is one of `fingerprints` for each entry of
-  /// a command that was decided here, by the command's id.
+  /// Adds entries that were decided here, all or none: durable on return. There is one of
+  /// `fingerprints` for each entry of a command, by the command's id.
   ///
   /// - Throws: ``StoreError/gap(expected:found:)`` and ``Damage/brokenChain`` unless they continue
   ///   the log. After any other error ``tail()`` tells what the log holds: nearly always what it did.
   func append(
     _ entries: [EncodedEntry], fingerprints: [CommandID: ChangeFingerprint]
   ) throws(StoreError)
+
+  /// Adds entries that another log has already: all or none, durable on return, and with the errors of
+  /// ``append(_:fingerprints:)``.
+  func store(_ entries: [EncodedEntry]) throws(StoreError)
+
+  /// Makes sure that something may be decided here, and appended, as far as that is known before it is
+  /// tried.
+  func checkDecides() throws(StoreError)
 
   /// Lets the writer go on after `state`, which was made of the whole log.
   func goOn(after state: CatalogState)
@@ -122,4 +130,11 @@ extension CatalogLog {
 
 extension CatalogLog {
   package var reading: CapabilitySet { .known }
+
+  /// A log that nobody shares is the only one that entries are added to.
+  package func store(_ entries: [EncodedEntry]) throws(StoreError) {
+    try append(entries, fingerprints: [:])
+  }
+
+  package func checkDecides() throws(StoreError) {}
 }

@@ -258,8 +258,9 @@ extension Repairer {
       throw .damaged(tail.position, .notTheHead(proven.head.hash))
     }
     // What the folder was before its file was lost nobody knows: two leaders would be worse.
-    let isMirror = proven.damaged.map { $0.meta(LogTables.MetaKey.role) != nil } ?? true
-    if isMirror { try log.setMirror(true) }
+    guard let damaged = proven.damaged else { return try log.setKeeper(.mirrored) }
+    let mark = damaged.meta(LogTables.MetaKey.role).map { String(decoding: $0, as: UTF8.self) }
+    try log.setKeeper(LogKeeper(mark: mark) ?? .mirrored)
   }
 
   private func entry(

@@ -71,11 +71,12 @@ extension CatalogStore {
   /// Appends the marker of a trim that has none, also of one that a crash came after.
   private func markTrim(_ key: () throws(StoreError) -> SigningKey) throws(StoreError) {
     guard try log.unmarkedTrim() != nil else { return }
-    if role == .leader, let note = try log.trimNote(signedWith: key()) {
+    if role == .leader || shared?.term != nil, let note = try log.trimNote(signedWith: key()) {
       let outcome = Monitor<Result<Receipt, CommandFailure>?>(nil)
       append(note) { result in outcome.change { $0 = result } }
       switch outcome.wait(until: { $0 }) {
       case .success, .failure(.commandIDReused): break  // It is there, if with another signature.
+      case .failure(.notLeader): break  // What a member trims that leads no more is its own affair.
       case .failure(.storage(let error)): throw error
       case .failure(let failure): throw .unusable(reason: "\(failure)")
       }

@@ -14,6 +14,8 @@ package final class CatalogStore: Sendable {
   /// served was made of others, or of the log.
   package let checkpointWarnings: [StoreError]
   let log: EventLog
+  /// What is written to at a member of a cluster; nil elsewhere.
+  package let shared: ReplicatedLog?
   let writer: StoreWriter
   /// What goes on beside commands, one at a time, and not once the store is closed: true then.
   let upkeep = Monitor(false)
@@ -28,18 +30,23 @@ package final class CatalogStore: Sendable {
   /// milliseconds since 1970, which the writer thread reads; `progress` is told how far the replay
   /// has come.
   ///
+  /// `stream` is the one that a store with the role ``StoreRole/member`` shares; it does not lead.
+  ///
   /// - Throws: ``StoreError``.
   package static func open(
     folder: String, catalog: CatalogID? = nil, options: StoreOptions = StoreOptions(),
+    sharing stream: (any SharedStream)? = nil,
     wallMilliseconds: @escaping @Sendable () -> UInt64,
     progress: ((ReplayProgress) -> Void)? = nil
   ) throws(StoreError) -> CatalogStore {
+    precondition((options.role == .member) == (stream != nil), "a member shares a stream")
     let log = try EventLog.open(
       folder: folder, mode: .readWrite, catalog: catalog, options: options.log,
       provesEnd: false)
-    try log.checkRole(options)
+    try log.checkRole(options, cluster: stream?.name)
     return try CatalogStore(
-      log, options: options, wallMilliseconds: wallMilliseconds, progress: progress)
+      log, sharing: stream, options: options, wallMilliseconds: wallMilliseconds,
+      progress: progress)
   }
 
   /// Makes a store without entries; the folder too where there is none.
@@ -50,13 +57,15 @@ package final class CatalogStore: Sendable {
     wallMilliseconds: @escaping @Sendable () -> UInt64
   ) throws(StoreError) -> CatalogStore {
     let log = try EventLog.create(folder: folder, catalog: catalog, options: options.log)
-    try log.checkRole(options)
+    precondition(options.role != .member, "a member opens its log")
+    try log.checkRole(options, cluster: nil)
     return try CatalogStore(
-      log, options: options, wallMilliseconds: wallMilliseconds, progress: nil)
+      log, sharing: nil, options: options, wallMilliseconds: wallMilliseconds, progress: nil)
   }
 
   private init(
-    _ log: EventLog, options: StoreOptions, wallMilliseconds: @escaping @Sendable () -> UInt64,
+    _ log: EventLog, sharing stream: (any SharedStream)?, options: StoreOptions,
+    wallMilliseconds: @escaping @Sendable () -> UInt64,
     progress: ((ReplayProgress) -> Void)?
   ) throws(StoreError) {
     let checkpoints: CheckpointStore?
@@ -77,8 +86,9 @@ package final class CatalogStore: Sendable {
     folder = log.folder
     role = options.role
     self.log = log
+    shared = stream.map { ReplicatedLog(log, sharing: $0) }
     let writer = try StoreWriter(
-      log: log, start: start, in: checkpoints,
+      log: log, writing: shared ?? log, start: start, in: checkpoints,
       published: Published(recovered.state, history: recovered.history),
       failure: recovered.failure,
       options: options, wallMilliseconds: wallMilliseconds)
@@ -241,7 +251,7 @@ extension CatalogStore {
     _ command: Command,
     completion: @escaping @Sendable (Result<Receipt, CommandFailure>) -> Void
   ) {
-    guard role == .leader else { return completion(.failure(.notLeader)) }
+    guard role != .learner else { return completion(.failure(.notLeader)) }
     writer.enqueue(command, completion)
   }
 
@@ -262,7 +272,7 @@ extension CatalogStore {
     _ note: Note, completion: @escaping @Sendable (Result<Receipt, CommandFailure>) -> Void
   ) {
     precondition(!note.events.contains(where: \.changesRoutes), "a note changes no routes")
-    guard role == .leader else { return completion(.failure(.notLeader)) }
+    guard role != .learner else { return completion(.failure(.notLeader)) }
     if !writer.enqueue(.note(note, completion)) { completion(.failure(.closed)) }
   }
 
@@ -280,16 +290,16 @@ extension CatalogStore {
   ///
   /// - Throws: ``StoreError/unproven(_:_:)`` for the first that does not follow; those before it are
   ///   kept, it and what follows are not.
-  /// - Precondition: The store is a learner.
+  /// - Precondition: The store is a learner, or a member.
   package func appendReplicated(_ entries: [EncodedEntry]) throws(StoreError) {
-    precondition(role == .learner, "a leader decides its entries itself")
+    precondition(role != .leader, "a leader decides its entries itself")
     guard !entries.isEmpty else { return }
     try perform { .replicated(entries, $0) }
   }
 
   /// Like ``appendReplicated(_:)``, and waits without blocking a thread.
   package func replicate(_ entries: [EncodedEntry]) async throws(StoreError) {
-    precondition(role == .learner, "a leader decides its entries itself")
+    precondition(role != .leader, "a leader decides its entries itself")
     guard !entries.isEmpty else { return }
     try await perform { .replicated(entries, $0) }
   }
@@ -298,11 +308,11 @@ extension CatalogStore {
   /// the commands that are known up to there. Blocks until it is durable.
   ///
   /// - Throws: ``StoreError/otherCatalog(expected:found:)`` when it is another catalog's.
-  /// - Precondition: The store is a learner.
+  /// - Precondition: The store is a learner, or a member.
   package func installState(
     _ state: CatalogState, commands: CommandWindow = CommandWindow()
   ) throws(StoreError) {
-    precondition(role == .learner, "a leader's log is the truth")
+    precondition(role != .leader, "a leader's log is the truth")
     try perform { .install(state, commands, $0) }
   }
 
@@ -310,7 +320,7 @@ extension CatalogStore {
   package func install(
     _ state: CatalogState, commands: CommandWindow = CommandWindow()
   ) async throws(StoreError) {
-    precondition(role == .learner, "a leader's log is the truth")
+    precondition(role != .leader, "a leader's log is the truth")
     try await perform { .install(state, commands, $0) }
   }
 

@@ -65,6 +65,17 @@ package enum CommandFailure: Error, Equatable, Sendable {
   case closed
 }
 
+extension CommandFailure {
+  /// What a command is told when it could not be decided, or written.
+  package init(_ error: StoreError) {
+    switch error {
+    // Nothing was written, and another store decides.
+    case .notLeading, .stream(_, .deposed), .stream(_, .elsewhere): self = .notLeader
+    default: self = .storage(error)
+    }
+  }
+}
+
 extension CommandFailure: CustomStringConvertible {
   /// What is wrong, and what to do about it.
   package var description: String {

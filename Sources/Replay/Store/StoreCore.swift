@@ -74,6 +74,11 @@ extension StoreCore {
     if let failure {
       return Commit(thenAnswer: commands.map { _ in .failure(.storage(failure)) })
     }
+    do {
+      try log.checkDecides()
+    } catch {
+      return Commit(thenAnswer: commands.map { _ in .failure(CommandFailure(error)) })
+    }
     var batch = CommandBatch(state: state)
     do {
       for command in commands {
@@ -84,7 +89,7 @@ extension StoreCore {
     } catch {
       noteFailure(error)
       let count = max(1, batch.verdicts.count)
-      return Commit(thenAnswer: Array(repeating: .failure(.storage(error)), count: count))
+      return Commit(thenAnswer: Array(repeating: .failure(CommandFailure(error)), count: count))
     }
     return finish(batch)
   }
@@ -96,11 +101,12 @@ extension StoreCore {
     if let failure { return Commit(thenAnswer: [.failure(.storage(failure))]) }
     var batch = CommandBatch(state: state)
     do {
+      try log.checkDecides()
       try batch.decide(note, earlier: earlier(note.id), log: log, wall: wall)
       try log.append(batch.entries, fingerprints: [:])
     } catch {
       noteFailure(error)
-      return Commit(thenAnswer: [.failure(.storage(error))])
+      return Commit(thenAnswer: [.failure(CommandFailure(error))])
     }
     return finish(batch)
   }
@@ -144,7 +150,7 @@ extension StoreCore {
     }
     guard !publication.entries.isEmpty else { return Intake(thenReport: problem) }
     do {
-      try log.append(publication.entries, fingerprints: [:])
+      try log.store(publication.entries)
     } catch {
       noteFailure(error)
       return Intake(thenReport: error)
@@ -215,6 +221,8 @@ extension StoreCore {
   ) -> StoreError? {
     switch error {
     case .otherCatalog, .cancelled: return nil  // The caller's mistake; the log was not touched.
+    // Nor was it by what went wrong before; what got into a shared stream comes back from there.
+    case .notLeading, .stream, .windowHeldBack: return nil
     case .diskFull, .logFull, .tooManyReaders, .system(_, code: 1..., _):
       if let tail = try? log.tail(), tail.position == state.appliedThrough,
         tail.hash == state.lastHash
@@ -224,7 +232,7 @@ extension StoreCore {
     case .noLog, .logExists, .notALog, .newerFormat, .inUse, .openForReading, .permissionDenied,
       .readOnly, .truncated, .damaged, .needsNewerReader, .gap, .notRetained, .unproven,
       .poisoned, .baseDamaged, .checkpointDamaged, .damagedNode, .noCheckpoint, .wouldErase,
-      .otherStream, .isMirror, .unusable, .system:
+      .otherStream, .isMirror, .ofCluster, .unusable, .system:
       break
     }
     return .unusable(reason: error.problem)

@@ -53,6 +53,14 @@ package enum StoreError: Error, Equatable, Sendable {
   case wouldErase(folder: String, through: LogPosition, first: LogPosition)
   /// The log follows that of a leader, which alone decides what is added to it.
   case isMirror(folder: String)
+  /// The log is that of a member of this cluster, whose members alone decide what is added to it.
+  case ofCluster(folder: String, String)
+  /// The member does not lead the stream of this name that it shares. Nothing was written.
+  case notLeading(String)
+  /// The shared stream of this name did not take what was to be appended, or may have.
+  case stream(String, SharedStreamError)
+  /// These members have yet to store so many entries of the shared stream, more than `limit`.
+  case windowHeldBack(by: [MemberName], entries: UInt64, limit: UInt64)
   /// The caller stopped the work after this position.
   case cancelled(after: LogPosition)
   /// The store takes no more writes, for this reason; it still serves reads.
@@ -120,6 +128,13 @@ extension StoreError: CustomStringConvertible {
       "\(folder) has entries through \(through) and the source begins with \(first): to go on would "
         + "erase them"
     case .isMirror(let folder): "the log in \(folder) is a mirror of its leader's"
+    case .ofCluster(let folder, let name):
+      "the log in \(folder) is that of a member of the cluster \(name)"
+    case .notLeading(let name): "this node does not lead \(name); nothing was written"
+    case .stream(let name, let error): "\(name): \(error.problem)"
+    case .windowHeldBack(let members, let entries, let limit):
+      "\(members.map(\.name).joined(separator: ", ")) has yet to store \(entries) entries of the "
+        + "shared stream, which keeps at most \(limit); nothing was written"
     case .cancelled(let position): "stopped after entry \(position)"
     case .unusable(let reason): "the store takes no more writes: \(reason)"
     case .system(let operation, let code, let message): "\(operation) failed: \(message) (\(code))"
@@ -165,6 +180,11 @@ extension StoreError: CustomStringConvertible {
     case .wouldErase: "rebuild in an empty folder, or from a source that has the entries between"
     case .isMirror:
       "write to its leader, or promote the folder on purpose: cadastre serve --promote"
+    case .ofCluster: "serve it with the --log of its cluster, or choose another folder"
+    case .notLeading: "send the command to the member that leads"
+    case .stream(_, let error): error.remedy
+    case .windowHeldBack:
+      "help that member to catch up, or stop it: it no longer counts a few seconds later"
     case .cancelled: "start again to go on"
     case .unusable: "cure the cause, then open the store again"
     case .system: "see the message; nothing that was acknowledged is lost"

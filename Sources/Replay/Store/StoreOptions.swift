@@ -6,6 +6,8 @@ package enum StoreRole: Hashable, Sendable {
   case leader
   /// Another store, whose entries this one takes over.
   case learner
+  /// The members of a cluster, each while it leads.
+  case member
 }
 
 /// How a store works; the defaults do for a node.

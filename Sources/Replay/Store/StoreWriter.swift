@@ -48,7 +48,8 @@ final class StoreWriter: Sendable {
   }
 
   init(
-    log: EventLog, start: StartingPoint, in checkpoints: CheckpointStore?, published: Published,
+    log: EventLog, writing written: any CatalogLog, start: StartingPoint,
+    in checkpoints: CheckpointStore?, published: Published,
     failure: StoreError?, options: StoreOptions,
     wallMilliseconds: @escaping @Sendable () -> UInt64
   ) throws(StoreError) {
@@ -63,7 +64,7 @@ final class StoreWriter: Sendable {
       published: published, policy: options.checkpoints,
       behind: start.growth(to: published.current), wallMilliseconds: wallMilliseconds,
       obstacle: { condition.failure.withLock { $0 } })
-    self.log = log
+    self.log = written
     self.published = published
     self.options = options
     self.wallMilliseconds = wallMilliseconds
@@ -85,7 +86,8 @@ final class StoreWriter: Sendable {
     do {
       let commitment = try keeper.commit(to: state, in: checkpoints)
       commitmentFailure.withLock { $0 = nil }
-      guard let commitment, options.role == .leader else { return }
+      // A member that does not lead is refused.
+      guard let commitment, options.role != .learner else { return }
       // A writer that is closing takes no more; the next checkpoint brings the next commitment.
       _ = enqueue(.note(Note(commitment, of: state.catalog)) { _ in })
     } catch {
