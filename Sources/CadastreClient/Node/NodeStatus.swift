@@ -32,6 +32,8 @@ package struct NodeStatus: Sendable {
   package var leaderAddress: String
   /// nil at a leader.
   package var learner: LearnerStatus?
+  /// nil where the node is in no cluster.
+  package var cluster: ClusterStatus?
   /// Why the node's store takes no more writes; empty while it does.
   package var condition: String
   /// What is wrong beside the log: checkpoints that are damaged, or cannot be made.
@@ -44,7 +46,8 @@ package struct NodeStatus: Sendable {
     firstPosition: LogPosition, headHash: EntryHash, digest: StateDigest,
     lastTime: HybridTimestamp, routeCount: UInt64, oldestVersion: CatalogVersion,
     newestVersion: CatalogVersion, uptime: Duration, leaderAddress: String,
-    learner: LearnerStatus?, condition: String, warnings: [String] = []
+    learner: LearnerStatus?, cluster: ClusterStatus? = nil, condition: String,
+    warnings: [String] = []
   ) {
     self.role = role
     self.region = region
@@ -61,6 +64,7 @@ package struct NodeStatus: Sendable {
     self.uptime = uptime
     self.leaderAddress = leaderAddress
     self.learner = learner
+    self.cluster = cluster
     self.condition = condition
     self.warnings = warnings
   }
@@ -82,6 +86,25 @@ package struct LearnerStatus: Hashable, Sendable {
   package var upstream = UpstreamStatus()
 
   package init() {}
+}
+
+/// The part that a node plays in its cluster.
+package struct ClusterStatus: Hashable, Sendable {
+  /// The stream that the members share.
+  package var stream: String
+  /// The node's name in the cluster.
+  package var member: String
+  /// Who leads, and in which term; nil while nobody is known to.
+  package var leader: String?
+  package var term: UInt64 = 0
+  /// At the leader: who keeps entries in the stream that the others have stored, and how many.
+  package var heldBackBy: [String] = []
+  package var lag: UInt64 = 0
+
+  package init(stream: String, member: String) {
+    self.stream = stream
+    self.member = member
+  }
 }
 
 extension Cadastre_V1_GetStatusResponse {
@@ -119,6 +142,16 @@ extension Cadastre_V1_GetStatusResponse {
         $0.fill(status.upstream)
       }
     }
+    if let status = status.cluster {
+      cluster = .with {
+        $0.stream = status.stream
+        $0.member = status.member
+        $0.leader = status.leader ?? ""
+        $0.term = status.term
+        $0.heldBackBy = status.heldBackBy
+        $0.lag = status.lag
+      }
+    }
   }
 
   /// - Throws: ``MalformedMessage`` when an id, a hash or a digest has the wrong length.
@@ -136,6 +169,15 @@ extension Cadastre_V1_GetStatusResponse {
       status.upstream = learner.upstreamStatus
       bond = status
     }
+    var part: ClusterStatus?
+    if hasCluster {
+      var status = ClusterStatus(stream: cluster.stream, member: cluster.member)
+      status.leader = cluster.leader.isEmpty ? nil : cluster.leader
+      status.term = cluster.term
+      status.heldBackBy = cluster.heldBackBy
+      status.lag = cluster.lag
+      part = status
+    }
     return NodeStatus(
       role: role == .leader ? .leader : .learner, region: region,
       catalog: try fixed("catalog_id", catalogID), stamp: stamp.value,
@@ -144,6 +186,6 @@ extension Cadastre_V1_GetStatusResponse {
       lastTime: HybridTimestamp(lastTime), routeCount: routeCount,
       oldestVersion: CatalogVersion(oldestVersion), newestVersion: CatalogVersion(newestVersion),
       uptime: Duration(boundedMilliseconds: uptimeMs), leaderAddress: leaderAddress, learner: bond,
-      condition: condition, warnings: warnings)
+      cluster: part, condition: condition, warnings: warnings)
   }
 }

@@ -428,11 +428,49 @@ package nonisolated struct Cadastre_V1_GetStatusResponse: @unchecked Sendable {
     set {_uniqueStorage()._warnings = newValue}
   }
 
+  /// The part that the node plays in its cluster; absent where it is in none.
+  package var cluster: Cadastre_V1_ClusterStatus {
+    get {_storage._cluster ?? Cadastre_V1_ClusterStatus()}
+    set {_uniqueStorage()._cluster = newValue}
+  }
+  /// Returns true if `cluster` has been explicitly set.
+  package var hasCluster: Bool {_storage._cluster != nil}
+  /// Clears the value of `cluster`. Subsequent reads from it will return its default value.
+  package mutating func clearCluster() {_uniqueStorage()._cluster = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// A member of a cluster leads now and then, and is a learner otherwise.
+package nonisolated struct Cadastre_V1_ClusterStatus: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The stream that the members share.
+  package var stream: String = String()
+
+  /// The node's name in the cluster.
+  package var member: String = String()
+
+  /// Who leads; empty while nobody is known to. Terms only rise.
+  package var leader: String = String()
+
+  package var term: UInt64 = 0
+
+  /// At the leader: members that keep entries in the stream which the others have stored, and how many
+  /// entries the slowest has yet to store.
+  package var heldBackBy: [String] = []
+
+  package var lag: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 package nonisolated struct Cadastre_V1_LearnerStatus: Sendable {
@@ -893,7 +931,7 @@ nonisolated extension Cadastre_V1_GetStatusRequest: SwiftProtobuf.Message, Swift
 
 nonisolated extension Cadastre_V1_GetStatusResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".GetStatusResponse"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}role\0\u{1}region\0\u{3}catalog_id\0\u{1}stamp\0\u{1}position\0\u{3}first_position\0\u{3}head_hash\0\u{1}digest\0\u{3}last_time\0\u{3}route_count\0\u{3}oldest_version\0\u{3}newest_version\0\u{3}uptime_ms\0\u{3}leader_address\0\u{1}learner\0\u{1}condition\0\u{1}warnings\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}role\0\u{1}region\0\u{3}catalog_id\0\u{1}stamp\0\u{1}position\0\u{3}first_position\0\u{3}head_hash\0\u{1}digest\0\u{3}last_time\0\u{3}route_count\0\u{3}oldest_version\0\u{3}newest_version\0\u{3}uptime_ms\0\u{3}leader_address\0\u{1}learner\0\u{1}condition\0\u{1}warnings\0\u{1}cluster\0")
 
   fileprivate class _StorageClass {
     var _role: Cadastre_V1_NodeRole = .unspecified
@@ -913,6 +951,7 @@ nonisolated extension Cadastre_V1_GetStatusResponse: SwiftProtobuf.Message, Swif
     var _learner: Cadastre_V1_LearnerStatus? = nil
     var _condition: String = String()
     var _warnings: [String] = []
+    var _cluster: Cadastre_V1_ClusterStatus? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -940,6 +979,7 @@ nonisolated extension Cadastre_V1_GetStatusResponse: SwiftProtobuf.Message, Swif
       _learner = source._learner
       _condition = source._condition
       _warnings = source._warnings
+      _cluster = source._cluster
     }
   }
 
@@ -975,6 +1015,7 @@ nonisolated extension Cadastre_V1_GetStatusResponse: SwiftProtobuf.Message, Swif
         case 15: try { try decoder.decodeSingularMessageField(value: &_storage._learner) }()
         case 16: try { try decoder.decodeSingularStringField(value: &_storage._condition) }()
         case 17: try { try decoder.decodeRepeatedStringField(value: &_storage._warnings) }()
+        case 18: try { try decoder.decodeSingularMessageField(value: &_storage._cluster) }()
         default: break
         }
       }
@@ -1038,6 +1079,9 @@ nonisolated extension Cadastre_V1_GetStatusResponse: SwiftProtobuf.Message, Swif
       if !_storage._warnings.isEmpty {
         try visitor.visitRepeatedStringField(value: _storage._warnings, fieldNumber: 17)
       }
+      try { if let v = _storage._cluster {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 18)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1064,10 +1108,66 @@ nonisolated extension Cadastre_V1_GetStatusResponse: SwiftProtobuf.Message, Swif
         if _storage._learner != rhs_storage._learner {return false}
         if _storage._condition != rhs_storage._condition {return false}
         if _storage._warnings != rhs_storage._warnings {return false}
+        if _storage._cluster != rhs_storage._cluster {return false}
         return true
       }
       if !storagesAreEqual {return false}
     }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Cadastre_V1_ClusterStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ClusterStatus"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}stream\0\u{1}member\0\u{1}leader\0\u{1}term\0\u{3}held_back_by\0\u{1}lag\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.stream) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.member) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.leader) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.term) }()
+      case 5: try { try decoder.decodeRepeatedStringField(value: &self.heldBackBy) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.lag) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.stream.isEmpty {
+      try visitor.visitSingularStringField(value: self.stream, fieldNumber: 1)
+    }
+    if !self.member.isEmpty {
+      try visitor.visitSingularStringField(value: self.member, fieldNumber: 2)
+    }
+    if !self.leader.isEmpty {
+      try visitor.visitSingularStringField(value: self.leader, fieldNumber: 3)
+    }
+    if self.term != 0 {
+      try visitor.visitSingularUInt64Field(value: self.term, fieldNumber: 4)
+    }
+    if !self.heldBackBy.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.heldBackBy, fieldNumber: 5)
+    }
+    if self.lag != 0 {
+      try visitor.visitSingularUInt64Field(value: self.lag, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Cadastre_V1_ClusterStatus, rhs: Cadastre_V1_ClusterStatus) -> Bool {
+    if lhs.stream != rhs.stream {return false}
+    if lhs.member != rhs.member {return false}
+    if lhs.leader != rhs.leader {return false}
+    if lhs.term != rhs.term {return false}
+    if lhs.heldBackBy != rhs.heldBackBy {return false}
+    if lhs.lag != rhs.lag {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

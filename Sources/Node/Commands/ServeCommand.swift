@@ -23,6 +23,10 @@ struct ServeCommand: AsyncParsableCommand {
         cadastre serve --log ./catalog --listen 0.0.0.0:4711 --tls-cert node.pem --tls-key node.key \
           --tokens ./tokens
 
+      Nodes that share a log through etcd elect their leader: --log etcd://HOST:PORT,HOST:PORT/CLUSTER, \
+      with a name (--member), and a --folder for the node's own log. The first of them has the folder \
+      that `cadastre init` made; those of the others are made.
+
       Several learners of a region are told of each other with --relay, all in the same order: the \
       first of them that is up follows the leader and feeds the others, so that each entry crosses \
       the WAN once. Without --relay, learners that are members of a region (--member) follow the \
@@ -45,6 +49,9 @@ struct ServeCommand: AsyncParsableCommand {
   var config: String?
 
   @OptionGroup var folder: FolderOptions
+
+  @OptionGroup(title: "Cluster (nodes that share a log)")
+  var cluster: ClusterCommandOptions
 
   @Option(
     help: ArgumentHelp("The region that the node is in.", valueName: "name"), transform: parseRegion
@@ -187,7 +194,17 @@ struct ServeCommand: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
-    _ = try folder.folder()
+    if try cluster.access(try folder.folder()) != nil {
+      if follow != nil {
+        throw ValidationError("members of a cluster elect their leader: give no --follow")
+      }
+      if cluster.folder == nil {
+        throw ValidationError("a member keeps a log of its own: give --folder DIR")
+      }
+      if member == nil {
+        throw ValidationError("members of a cluster have names: give --member NAME")
+      }
+    }
     if promote, follow != nil {
       throw ValidationError("--promote makes a leader, and --follow a learner: give one of them")
     }
@@ -205,8 +222,15 @@ struct ServeCommand: AsyncParsableCommand {
 
   /// What the node is told, but for where to announce itself.
   func nodeConfiguration() throws -> NodeConfiguration {
+    let log = try folder.folder()
+    var role = follow.map { NodeConfiguration.Role.learner(of: $0) } ?? .leader
+    if let access = try cluster.access(log), let member {
+      role = .member(of: ClusterOptions(stream: try openStream(access), name: member))
+    } else if let flag = cluster.firstGiven {
+      throw ValidationError("\(flag) is for a cluster: give it with --log etcd://…")
+    }
     var configuration = NodeConfiguration(
-      role: follow.map { .learner(of: $0) } ?? .leader, folder: try folder.folder(),
+      role: role, folder: cluster.folder ?? log,
       listen: listen ?? NodeAddress(host: "127.0.0.1", port: 0))
     if wan { configuration.apply(.wan) }
     if let probeEvery { configuration.following.probeInterval = max(probeEvery, .milliseconds(10)) }
@@ -246,8 +270,14 @@ struct ServeCommand: AsyncParsableCommand {
 
   func run() async throws {
     var configuration = try nodeConfiguration()
+    let role =
+      switch configuration.role {
+      case .leader: "leader"
+      case .learner: "learner"
+      case .member: "member"
+      }
     let announcement = Announcement(
-      role: follow == nil ? "leader" : "learner", region: region, output: output)
+      role: role, region: region, output: output)
     let metricsAddress = Mutex<NodeAddress?>(nil)
     configuration.onMetricsListening = { address in metricsAddress.withLock { $0 = address } }
     configuration.onListening = { announcement.write($0, metrics: metricsAddress.withLock { $0 }) }

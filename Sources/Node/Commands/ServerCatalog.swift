@@ -187,6 +187,20 @@ extension CatalogStatus {
       JSON(status.oldestVersion))
     let uptime = status.uptime.wholeMilliseconds
     add("up for", "\(grouped(uptime / 1000)) s", "uptime_ms", .number(uptime))
+    if let cluster = status.cluster {
+      let leader = cluster.leader.map { "\($0) leads term \(cluster.term)" } ?? "nobody leads"
+      let held =
+        cluster.heldBackBy.isEmpty
+        ? "" : "; held back by \(cluster.heldBackBy.joined(separator: ", "))"
+      add(
+        "cluster", "\(cluster.member) of \(cluster.stream): \(leader)\(held)", "cluster",
+        [
+          "stream": .string(cluster.stream), "member": .string(cluster.member),
+          "leader": JSON(cluster.leader), "term": .number(cluster.term),
+          "held_back_by": .array(cluster.heldBackBy.map { .string($0) }),
+          "lag": .number(cluster.lag),
+        ])
+    }
     let staleness = status.stamp.staleness?.wholeMilliseconds
     guard let learner = status.learner else { return }
     add(

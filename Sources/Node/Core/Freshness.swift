@@ -6,14 +6,19 @@ import Synchronization
 /// clock.
 package final class Freshness: Sendable {
   private let bound = Mutex(FreshnessBound())
-  private let isLeader: Bool
+  private let isLeader: Atomic<Bool>
 
   /// - Parameter isLeader: A leader is never stale.
-  package init(isLeader: Bool) { self.isLeader = isLeader }
+  package init(isLeader: Bool) { self.isLeader = Atomic(isLeader) }
+
+  /// Takes note that the node leads from now on, or follows.
+  package func setLeader(_ isLeader: Bool) {
+    self.isLeader.store(isLeader, ordering: .sequentiallyConsistent)
+  }
 
   /// How long ago the node last knew that it had everything; nil when it never did.
   package func staleness(at now: Moment) -> Duration? {
-    if isLeader { return .zero }
+    if isLeader.load(ordering: .sequentiallyConsistent) { return .zero }
     return bound.withLock { $0.staleness(at: now.sinceStart) }
   }
 

@@ -7,7 +7,6 @@ import Synchronization
 
 /// What the services of a node share: the store, how fresh it is, and who waits for it.
 package final class NodeCore: Sendable {
-  package let role: NodeRole
   package let region: String
   package let store: CatalogStore
   package let freshness: Freshness
@@ -21,6 +20,8 @@ package final class NodeCore: Sendable {
   package let changes = WakeHub()
   /// Reads that wait for a version or for freshness: woken by either.
   package let waits = WakeHub()
+  /// Commands that wait for somebody to lead a cluster: woken when that changes.
+  package let leads = WakeHub()
   package let startedAt: Moment
   /// How often watchers were told from the log what is no longer in memory.
   package let watchersReadLog = Atomic<UInt64>(0)
@@ -28,6 +29,8 @@ package final class NodeCore: Sendable {
   package let watchersAtLog: Turns
 
   private struct State {
+    var role: NodeRole
+    var cluster: ClusterStatus?
     var leaderAddress: String
     var learner: LearnerStatus?
     var era = 0
@@ -38,10 +41,9 @@ package final class NodeCore: Sendable {
 
   package init(
     role: NodeRole, region: String, store: CatalogStore, clock: NodeClock, limits: NodeLimits,
-    leaderAddress: String, upstreams: Upstreams? = nil, metrics: NodeMetrics? = nil,
-    logger: Logger
+    leaderAddress: String, upstreams: Upstreams? = nil, cluster: ClusterStatus? = nil,
+    metrics: NodeMetrics? = nil, logger: Logger
   ) {
-    self.role = role
     self.region = region
     self.store = store
     self.clock = clock
@@ -53,7 +55,34 @@ package final class NodeCore: Sendable {
     freshness = Freshness(isLeader: role == .leader)
     startedAt = clock.now()
     state = Mutex(
-      State(leaderAddress: leaderAddress, learner: role == .learner ? LearnerStatus() : nil))
+      State(
+        role: role, cluster: cluster, leaderAddress: leaderAddress,
+        learner: role == .learner ? LearnerStatus() : nil))
+  }
+
+  /// What the node is; a member of a cluster leads now and then, and is a learner otherwise.
+  package var role: NodeRole { state.withLock { $0.role } }
+
+  /// The part that the node plays in its cluster; nil where there is none.
+  package var cluster: ClusterStatus? { state.withLock { $0.cluster } }
+
+  /// Changes what the status says of the cluster. Nothing where there is none.
+  package func updateCluster(_ body: (inout ClusterStatus) -> Void) {
+    state.withLock { state in
+      guard var cluster = state.cluster else { return }
+      body(&cluster)
+      state.cluster = cluster
+    }
+  }
+
+  /// Takes note that the node decides commands from now on, or that another one does: reads, watchers
+  /// and listeners go on.
+  package func setRole(_ role: NodeRole) {
+    freshness.setLeader(role == .leader)
+    state.withLock { $0.role = role }
+    leads.publish()
+    waits.publish()
+    changes.publish()
   }
 
   /// Where commands are decided, as this node knows it.
@@ -105,7 +134,11 @@ package final class NodeCore: Sendable {
   /// Whether a command that is sent here would be decided, as far as this node knows.
   package var takesCommands: Bool {
     guard store.condition == nil, divergence == nil else { return false }
-    return state.withLock { $0.learner?.isConnected ?? true }
+    return state.withLock { state in
+      if state.role == .leader { return true }
+      if state.cluster != nil { return !state.leaderAddress.isEmpty }
+      return state.learner?.isConnected ?? true
+    }
   }
 
   /// Changes what the status says of the bond to the leader. Nothing at a leader.
@@ -128,6 +161,7 @@ package final class NodeCore: Sendable {
   package func close() {
     changes.close()
     waits.close()
+    leads.close()
   }
 }
 
@@ -147,7 +181,7 @@ extension NodeCore {
       routeCount: UInt64(current.routes.count), oldestVersion: store.retainedVersions.lowerBound,
       newestVersion: current.version, uptime: clock.now() - startedAt,
       leaderAddress: leaderAddress, learner: learner(at: current.appliedThrough),
-      condition: condition.map { "\($0)" } ?? "",
+      cluster: cluster, condition: condition.map { "\($0)" } ?? "",
       warnings: (store.checkpointWarnings + [store.checkpointCondition].compactMap(\.self)).map {
         "\($0)"
       })
@@ -158,7 +192,7 @@ extension NodeCore {
 
   private func learner(at position: LogPosition) -> LearnerStatus? {
     let leader = freshness.leader
-    return state.withLock { $0.learner }.map { learner in
+    return state.withLock { $0.role == .leader ? nil : $0.learner }.map { learner in
       var learner = learner
       if let upstreams { learner.upstream = upstreams.status }
       learner.leaderPosition = leader.position

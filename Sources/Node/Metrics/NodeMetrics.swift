@@ -24,6 +24,7 @@ extension NodeMetrics {
     writeNode(core, to: &text)
     writeCatalog(core, to: &text)
     writeLearner(core, to: &text)
+    writeCluster(core, to: &text)
     // The version last: a watcher may be ahead of an older one.
     watchers.write(
       watchers.reading(of: core.store.current.version, at: core.clock.now()), to: &text)
@@ -102,6 +103,27 @@ extension NodeMetrics {
     text.counter(
       "cadastre_learner_resets_total", "How often the learner took over a whole state.",
       learner.resets)
+  }
+}
+
+extension NodeMetrics {
+  private func writeCluster(_ core: NodeCore, to text: inout MetricsText) {
+    guard let cluster = core.cluster else { return }
+    text.gauge(
+      "cadastre_cluster_leads", "Whether the node leads its cluster right now: 1 or 0.",
+      core.role == .leader ? 1 : 0)
+    text.gauge(
+      "cadastre_cluster_leader_known", "Whether the node knows who leads: 1 or 0.",
+      cluster.leader == nil ? 0 : 1)
+    text.gauge("cadastre_cluster_term", "The last term that the node heard of.", cluster.term)
+    guard core.role == .leader else { return }
+    text.gauge(
+      "cadastre_cluster_window_lag_entries",
+      "Entries of the shared stream that its slowest member has yet to store.", cluster.lag)
+    text.gauge(
+      "cadastre_cluster_window_held_back_by",
+      "Members that keep more than half of the allowed window from going.",
+      cluster.heldBackBy.count)
   }
 }
 

@@ -38,6 +38,24 @@ struct CheckpointFetch: Sendable {
     }
   }
 
+  /// Takes the leader's state over in place of what is here, which entries do not lead on from.
+  func install(in core: NodeCore) async throws {
+    let (state, commands) = try await state(of: core.store.catalog)
+    guard state.appliedThrough > core.store.current.appliedThrough else {
+      CheckpointIntake.remove(in: core.store.folder)
+      throw NodeError(
+        .failedPrecondition,
+        "the leader's state at entry \(state.appliedThrough) is older than what is here")
+    }
+    try await core.store.install(state, commands: commands)
+    CheckpointIntake.remove(in: core.store.folder)
+    core.beginEra()
+    core.published()
+    core.logger.notice(
+      "took over the leader's state: it no longer has the entries in between",
+      metadata: ["catalog_version": "\(state.version)", "position": "\(state.appliedThrough)"])
+  }
+
   private func checkpoint(
     of catalog: CatalogID
   ) async throws -> (state: CatalogState, commands: CommandWindow) {

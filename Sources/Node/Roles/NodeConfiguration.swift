@@ -12,6 +12,8 @@ package struct NodeConfiguration: Sendable {
     case leader
     /// Follows the node at this address.
     case learner(of: NodeAddress)
+    /// Shares the log with others, of whom one leads at a time.
+    case member(of: ClusterOptions)
   }
 
   package var role: Role
@@ -107,6 +109,27 @@ package struct NodeConfiguration: Sendable {
 
   /// The address that others know the node by, as far as it is known before it listens.
   package var knownAddress: NodeAddress { advertisedAddress ?? listen }
+}
+
+/// How a node takes part in a cluster.
+package struct ClusterOptions: Sendable {
+  package var stream: any SharedStream
+  /// The node's name among the members; another one for each of them.
+  package var name: MemberName
+  package var window = WindowPolicy()
+  package var breaker = CircuitBreaker.Options()
+  /// How often the node says how far it has stored the stream, and how long that counts.
+  package var reportInterval: Duration = .seconds(1)
+  package var reportLifetime: Duration = .seconds(15)
+  /// How long one that won the lead may take to store what it lacks, before it gives it back.
+  package var takeOverLimit: Duration = .seconds(10)
+  /// How long commands may take that are under way when the node gives its lead back.
+  package var drainLimit: Duration = .seconds(5)
+
+  package init(stream: any SharedStream, name: MemberName) {
+    self.stream = stream
+    self.name = name
+  }
 }
 
 /// A region whose stream a node mirrors.

@@ -72,6 +72,7 @@ package final class NodeService: Service {
       switch configuration.role {
       case .leader: try await runLeader()
       case .learner(let leader): try await runLearner(of: leader)
+      case .member(let cluster): try await runMember(of: cluster)
       }
     } onGracefulShutdown: {
       self.beginShutdown()
@@ -124,7 +125,36 @@ package final class NodeService: Service {
   private func runLeader() async throws {
     let store = try await openStore()
     let core = makeCore(store, role: .leader, leaderAddress: "")
-    try await serve(core, commands: LeaderSink(core)) {}
+    try await serve(core, commands: LeaderSink(core)) { _ in }
+  }
+
+  private func runMember(of cluster: ClusterOptions) async throws {
+    let join = ClusterJoin(
+      stream: cluster.stream, folder: configuration.folder, store: configuration.store,
+      options: configuration.following, logger: logger)
+    guard try await join.run(until: stop) else { return }
+    let core = makeCore(
+      try await openStore(), role: .learner, leaderAddress: "",
+      cluster: ClusterStatus(stream: cluster.stream.name, member: cluster.name.name))
+    let links = LeaderLinks(connection: configuration.connection)
+    let sink = ClusterSink(core, links: links, options: cluster, following: configuration.following)
+    let node = ClusterNode(
+      core, sink: sink, links: links, options: cluster, following: configuration.following)
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { await links.run() }
+      defer { group.cancelAll() }
+      group.addTask { [stop, gracePeriod = configuration.gracePeriod] in
+        await stop.untilClosed()
+        // Commands that were passed on may end.
+        links.shutdown()
+        try await Task.sleep(for: gracePeriod)
+        links.close()
+      }
+      try await serve(core, commands: sink) { address in
+        guard let address else { return }
+        await node.run(at: address)
+      }
+    }
   }
 
   private func runLearner(of leader: NodeAddress) async throws {
@@ -155,7 +185,7 @@ package final class NodeService: Service {
         ? configuration.member.map {
           RelayOrder(core: core, upstreams: upstreams, region: $0.region)
         } : nil
-      try await serve(core, commands: sink) {
+      try await serve(core, commands: sink) { _ in
         async let _: Void? = order?.run()
         await replica.run()
       }
@@ -168,14 +198,18 @@ package final class NodeService: Service {
       switch configuration.role {
       case .leader: .leader
       case .learner: .learner
+      case .member: .member
       }
+    let stream: (any SharedStream)? =
+      if case .member(let cluster) = configuration.role { cluster.stream } else { nil }
     options.observer = metrics.commits
     let folder = configuration.folder
     let (clock, logger) = (clock, logger)
     let started = clock.now()
     let store = try await NIOThreadPool.singleton.runIfActive { [options] in
       try CatalogStore.open(
-        folder: folder, options: options, wallMilliseconds: clock.wallMilliseconds)
+        folder: folder, options: options, sharing: stream,
+        wallMilliseconds: clock.wallMilliseconds)
     }
     let state = store.current
     logger.info(
@@ -203,18 +237,20 @@ package final class NodeService: Service {
   }
 
   private func makeCore(
-    _ store: CatalogStore, role: NodeRole, leaderAddress: String, upstreams: Upstreams? = nil
+    _ store: CatalogStore, role: NodeRole, leaderAddress: String, upstreams: Upstreams? = nil,
+    cluster: ClusterStatus? = nil
   ) -> NodeCore {
     NodeCore(
       role: role, region: configuration.region?.name ?? "", store: store, clock: clock,
       limits: configuration.limits, leaderAddress: leaderAddress, upstreams: upstreams,
-      metrics: metrics, logger: logger)
+      cluster: cluster, metrics: metrics, logger: logger)
   }
 
-  /// Serves until the shutdown, with `follow` beside it, and closes the store.
+  /// Serves until the shutdown, with `follow` beside it, and closes the store. `follow` is given where
+  /// others reach the node.
   private func serve(
     _ core: NodeCore, commands: any CommandSink,
-    following follow: @escaping @Sendable () async -> Void
+    following follow: @escaping @Sendable (NodeAddress?) async -> Void
   ) async throws {
     let commands =
       configuration.member.map { member -> any CommandSink in
@@ -318,7 +354,7 @@ package final class NodeService: Service {
 
   private func run(
     _ server: NodeServer, _ core: NodeCore, _ commands: any CommandSink, _ regions: RegionNode,
-    _ security: NodeSecurity, _ follow: @escaping @Sendable () async -> Void
+    _ security: NodeSecurity, _ follow: @escaping @Sendable (NodeAddress?) async -> Void
   ) async throws {
     let (configuration, logger) = (configuration, logger)
     try await withThrowingTaskGroup(of: Void.self) { group in
@@ -327,7 +363,10 @@ package final class NodeService: Service {
           { try await Self.announce(server, core, configuration, logger) },
           { await core.passOnPublications() },
           { try await core.keepTime() },
-          { await follow() },
+          {
+            let address = await server.address
+            await follow(address.map { configuration.advertisedAddress ?? $0 })
+          },
           { try await regions.run() },
           { try await security.keepInStep(logger: logger) },
           {
@@ -379,7 +418,7 @@ package final class NodeService: Service {
   ) async throws {
     // Where there is no address the server's own error says why.
     guard let address = await server.address else { return }
-    if core.role == .leader {
+    if core.role == .leader, core.cluster == nil {
       core.leaderAddress = "\(configuration.advertisedAddress ?? address)"
     }
     if let file = configuration.addressFile {
@@ -407,6 +446,7 @@ extension NodeCore {
       let now = clock.now()
       waits.tick(now)
       changes.tick(now)
+      leads.tick(now)
     }
   }
 

@@ -139,20 +139,7 @@ package final class Replica: Sendable {
     do {
       let fetch = CheckpointFetch(
         leader: upstream.link, folder: core.store.folder, options: options, logger: core.logger)
-      let (state, commands) = try await fetch.state(of: core.store.catalog)
-      guard state.appliedThrough > core.store.current.appliedThrough else {
-        CheckpointIntake.remove(in: core.store.folder)
-        throw NodeError(
-          .failedPrecondition,
-          "the leader's state at entry \(state.appliedThrough) is older than what is here")
-      }
-      try await core.store.install(state, commands: commands)
-      CheckpointIntake.remove(in: core.store.folder)
-      core.beginEra()
-      core.published()
-      core.logger.notice(
-        "took over the leader's state: it no longer has the entries in between",
-        metadata: ["catalog_version": "\(state.version)", "position": "\(state.appliedThrough)"])
+      try await fetch.install(in: core)
       return true
     } catch {
       note(error, "could not take over the leader's state", upstream, .error)

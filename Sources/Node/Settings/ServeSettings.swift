@@ -8,7 +8,23 @@ enum ServeSettings {
   static let all: [Setting] = [
     .value(
       "log", parsePath, default: nil, example: "./catalog",
-      "The log's folder; a learner's is made where there is none."),
+      "The log's folder; a learner's is made where there is none. Or etcd://HOST:PORT,.../CLUSTER."),
+    .value(
+      "folder", parsePath, default: nil, example: "./member",
+      "With log etcd://...: the folder of the node's own log; it is made where there is none."),
+    .value(
+      "etcd-ca", parsePath, default: nil, example: "./etcd-ca.pem",
+      "Encrypt, and trust etcd servers whose certificates are signed by those in this file."),
+    .value(
+      "etcd-cert", parsePath, default: nil, example: "./node.pem",
+      "Show this certificate to etcd."),
+    .value("etcd-key", parsePath, default: nil, example: "./node.key", "The key of etcd-cert."),
+    .value(
+      "etcd-user", parsePath, default: nil, example: "cadastre",
+      "The user at etcd, with etcd-password-file."),
+    .value(
+      "etcd-password-file", parsePath, default: nil, example: "./etcd.password",
+      "A file whose first line is the password of etcd-user."),
     .value(
       "region", parseRegion, default: nil, example: "eu-central", "The region that the node is in."),
     .value(
