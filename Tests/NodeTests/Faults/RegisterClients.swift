@@ -1,4 +1,5 @@
 import CadastreClient
+import CadastreProtocol
 import Catalog
 import Foundation
 import GRPCCore
@@ -196,6 +197,8 @@ final class RegisterClients: Sendable {
         return result == .alreadyDone ? value : nil
       } catch {
         if let result = Self.result(of: error) {
+          // A refusal tells of changes whose own callers may not have heard of them yet.
+          hear(CatalogVersion(error.detail?.catalogVersion ?? 0))
           end(index, Sent(id: command.id, result: result))
           return nil
         }
