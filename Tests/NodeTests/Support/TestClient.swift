@@ -13,7 +13,7 @@ extension CatalogClient.Options {
     options.probeInterval = .milliseconds(30)
     options.silenceLimit = .milliseconds(300)
     options.retry.deadline = .seconds(30)
-    options.retry.attemptTimeout = .milliseconds(500)
+    options.retry.attemptTimeout = .seconds(2)
     options.retry.maximumPause = .milliseconds(100)
     options.retry.firstEjection = .milliseconds(50)
     options.retry.maximumEjection = .milliseconds(200)
