@@ -24,6 +24,7 @@ extension CatalogState {
     var members = membership
     let store = routes.store
     try next.edit(version: version, time: lastTime) { editor throws(EvolveError) in
+      editor.gatherGroupChanges()
       for element in entries {
         let entry = element.entry
         try end.check(entry)

@@ -165,6 +165,52 @@ extension RouteIndex.Editor {
     return true
   }
 
+  /// Goes to the entry of a key, and tells which one follows it; nil when it is not there. Both are
+  /// valid until the next change; ``splitFound(payload:newKey:newPayload:)`` goes on from there.
+  mutating func find(
+    _ needle: RouteIndex.Needle, in tree: Int
+  ) -> (entry: RouteIndex.Entry, next: RouteIndex.Entry?)? {
+    select(tree)
+    guard root != nil else { return nil }
+    descend(to: needle)
+    let depth = path.count - 1
+    let leaf = path[depth].node
+    let rank = leaf.countOfKeys(atOrBefore: needle)
+    guard rank > 0, leaf.key(at: rank - 1, equals: needle) else { return nil }
+    path[depth].position = rank - 1
+    let next =
+      rank < leaf.count
+      ? RouteIndex.Entry(node: leaf, position: rank) : trees[tree].entries(around: needle).after
+    return (RouteIndex.Entry(node: leaf, position: rank - 1), next)
+  }
+
+  /// Gives the entry that was found last another payload, and puts a new one between it and the next,
+  /// without another way down the tree. For most: false, and nothing happens, where both do not go into
+  /// the leaf.
+  ///
+  /// - Precondition: Nothing changed since the entry was found, and the new key is between the two.
+  mutating func splitFound(
+    payload: UnsafeRawBufferPointer, newKey: UnsafeRawBufferPointer,
+    newPayload: UnsafeRawBufferPointer
+  ) -> Bool {
+    let depth = path.count - 1
+    let leaf = path[depth].node
+    let position = path[depth].position
+    // Past the last key of a leaf the new one may belong to the next.
+    guard position + 1 < leaf.count, leaf.count < store.leafLimit else { return false }
+    let suffix = RouteIndex.Needle(newKey).suffix(from: leaf.prefixLength)
+    let added = newPayload.count + max(0, payload.count - leaf.payload(at: position).count)
+    guard leaf.variableCount + suffix.count + added <= RouteIndex.Node.variableLimit else {
+      return false
+    }
+    makeRoom(depth: depth, suffixLength: suffix.count, payloadLength: added)
+    let node = path[depth].node
+    node.replacePayload(at: position, with: payload)
+    node.insert(suffix: suffix, payload: newPayload, at: position + 1)
+    count += 1
+    return true
+  }
+
   /// Removes a key.
   ///
   /// - Returns: Whether it was there.

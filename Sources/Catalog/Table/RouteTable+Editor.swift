@@ -19,6 +19,8 @@ extension RouteTable {
     package private(set) var time: HybridTimestamp
 
     private var indexes: RouteIndex.Editor
+    /// Nil where the index by group is changed at once.
+    private var groupChanges: GroupChanges?
 
     fileprivate init(of table: RouteTable, version: CatalogVersion, time: HybridTimestamp) {
       self.table = table
@@ -28,10 +30,41 @@ extension RouteTable {
     }
 
     fileprivate consuming func finish() -> RouteTable {
+      applyGroupChanges()
       table.version = version
       table.trees = indexes.trees
       table.holder = indexes.finishVersion()
       return table
+    }
+
+    /// Lets the index by group lag behind: its changes are gathered, and made in the order of its keys,
+    /// so that each leaf is gone to once for many. Worth it where there are thousands of changes.
+    package mutating func gatherGroupChanges() {
+      if groupChanges == nil { groupChanges = GroupChanges() }
+    }
+
+    private mutating func setGroup(_ group: GroupID, of route: RouteID, _ isThere: Bool) {
+      guard groupChanges == nil else {
+        groupChanges?.add(group, route, isThere)
+        if groupChanges?.isFull == true { applyGroupChanges() }
+        return
+      }
+      changeGroup(group, of: route, isThere)
+    }
+
+    private mutating func changeGroup(_ group: GroupID, of route: RouteID, _ isThere: Bool) {
+      IndexKey.withBytes(of: group, route) {
+        if isThere {
+          _ = indexes.upsert(key: $0, payload: .empty, in: RouteTable.TreeIndex.byGroup)
+        } else {
+          _ = indexes.remove(key: $0, from: RouteTable.TreeIndex.byGroup)
+        }
+      }
+    }
+
+    private mutating func applyGroupChanges() {
+      guard let changes = groupChanges?.takeAll() else { return }
+      for change in changes { changeGroup(change.group, of: change.route, change.isThere) }
     }
 
     /// Goes on with the next version in the same edit: nobody gets to see the one before.
@@ -114,11 +147,19 @@ extension RouteTable.Editor {
     let (entry, next) = indexes.trees[RouteTable.TreeIndex.byStart].entries(
       around: RouteIndex.Needle(bytes))
     guard let entry, entry.hasKey(bytes) else { throw .noRouteStarts(at: start) }
-    let row = RouteRow(entry.payload)
+    return try known(id, start, (entry, next))
+  }
+
+  /// The route of an entry, if that has this id.
+  private borrowing func known(
+    _ id: RouteID, _ start: Key, _ found: (entry: RouteIndex.Entry, next: RouteIndex.Entry?)?
+  ) throws(RouteTableError) -> Found {
+    guard let found else { throw .noRouteStarts(at: start) }
+    let row = RouteRow(found.entry.payload)
     guard row.id == id.rawValue else {
       throw .otherRouteStarts(at: start, found: RouteID(row.id), named: id)
     }
-    return Found(row: row, upper: RouteRow.UpperBound(next))
+    return Found(row: row, upper: RouteRow.UpperBound(found.next))
   }
 
   private func stamped(_ row: RouteRow) -> RouteRow {
@@ -147,16 +188,19 @@ extension RouteTable.Editor {
     _ route: RouteID, _ start: Key, _ lower: UnsafeRawBufferPointer, at boundary: Key,
     _ cut: UnsafeRawBufferPointer, _ newRoute: RouteID
   ) throws(RouteTableError) {
-    let old = try known(route, start, lower)
+    let found = indexes.find(RouteIndex.Needle(lower), in: RouteTable.TreeIndex.byStart)
+    let old = try known(route, start, found)
     guard lower.isOrdered(before: cut), old.upper.isAfter(cut) else {
       throw .boundaryOutside(boundary, route)
     }
     guard newRoute >= table.nextRouteID, newRoute.rawValue < .max else {
       throw .routeIDUsed(newRoute)
     }
-    // The hashing below takes as long as memory takes to answer.
-    IndexKey.withBytes(of: GroupID(old.row.group), newRoute) {
-      indexes.trees[RouteTable.TreeIndex.byGroup].prefetchLeaf(of: RouteIndex.Needle($0))
+    if groupChanges == nil {
+      // The hashing below takes as long as memory takes to answer.
+      IndexKey.withBytes(of: GroupID(old.row.group), newRoute) {
+        indexes.trees[RouteTable.TreeIndex.byGroup].prefetchLeaf(of: RouteIndex.Needle($0))
+      }
     }
     let left = stamped(old.row)
     var right = left
@@ -168,6 +212,7 @@ extension RouteTable.Editor {
     // Both rows borrow the regions of the old one: they are written out before it changes.
     left.withBytes { left in
       right.withBytes { right in
+        guard !indexes.splitFound(payload: left, newKey: cut, newPayload: right) else { return }
         indexes.upsert(key: cut, payload: right, in: RouteTable.TreeIndex.byStart)
         indexes.upsert(key: lower, payload: left, in: RouteTable.TreeIndex.byStart)
       }
@@ -175,9 +220,7 @@ extension RouteTable.Editor {
     IndexKey.withBytes(of: newRoute) {
       _ = indexes.upsert(key: $0, payload: cut, in: RouteTable.TreeIndex.byID)
     }
-    IndexKey.withBytes(of: GroupID(right.group), newRoute) {
-      _ = indexes.upsert(key: $0, payload: .empty, in: RouteTable.TreeIndex.byGroup)
-    }
+    setGroup(GroupID(right.group), of: newRoute, true)
     table.nextRouteID = newRoute.next
   }
 
@@ -216,9 +259,7 @@ extension RouteTable.Editor {
     IndexKey.withBytes(of: absorbed) {
       _ = indexes.remove(key: $0, from: RouteTable.TreeIndex.byID)
     }
-    IndexKey.withBytes(of: rightGroup, absorbed) {
-      _ = indexes.remove(key: $0, from: RouteTable.TreeIndex.byGroup)
-    }
+    setGroup(rightGroup, of: absorbed, false)
   }
 
   /// Moves the route from one group to another. O(log *n*).
@@ -229,12 +270,8 @@ extension RouteTable.Editor {
       guard row.group == from.rawValue else { throw .changedElsewhere(route) }
       row.group = to.rawValue
     }
-    IndexKey.withBytes(of: from, route) {
-      _ = indexes.remove(key: $0, from: RouteTable.TreeIndex.byGroup)
-    }
-    IndexKey.withBytes(of: to, route) {
-      _ = indexes.upsert(key: $0, payload: .empty, in: RouteTable.TreeIndex.byGroup)
-    }
+    setGroup(from, of: route, false)
+    setGroup(to, of: route, true)
   }
 
   /// Changes what may be done with the keys of the route. O(log *n*).
