@@ -16,7 +16,7 @@ PROTOS = $(wildcard proto/cadastre/v1/*.proto) $(wildcard proto/grpc/*/*/*.proto
 ETCD_PROTOS = $(wildcard proto/etcd/*.proto)
 SOURCES := Package.swift Sources Tests Benchmarks
 
-.PHONY: help setup build release python test test-core test-address test-thread simulate lint format demo bench proto clean
+.PHONY: help setup build release python test test-core test-address test-thread simulate lint format demo cluster cluster-stop bench proto clean
 
 help: ## Show what there is to make.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -118,8 +118,14 @@ proto: setup ## Generate the Swift code of the protocol anew (installs protoc); 
 demo: release ## Tell the life of a catalog, with real keys and real processes; checks every claim.
 	Tests/demo/demo.sh .build/release/cadastre
 
+cluster: release ## Run three nodes on three etcds, in FOLDER or a temporary one, until Ctrl-C.
+	@Tests/demo/cluster.sh start $(FOLDER)
+
+cluster-stop: ## Stop the cluster that runs in FOLDER.
+	@Tests/demo/cluster.sh stop $(FOLDER)
+
 bench: ## Measure, side by side with Rust's BTreeMap, plain LMDB and etcd; writes Benchmarks/results.
-	$(MAKE) setup PACKAGES="$(PACKAGES) etcd-server etcd-client nghttp2-client curl"
+	$(MAKE) setup PACKAGES="$(PACKAGES) etcd-client nghttp2-client curl"
 	$(CORE) swift build -c release --scratch-path .build/core-release --product index-bench
 	$(CORE) swift build -c release --scratch-path .build/core-release --product log-bench
 	$(MAKE) release

@@ -204,7 +204,8 @@ if !coreOnly {
     .testTarget(
       name: "NodeTests",
       dependencies: [
-        "Node", "CadastreClient", "CadastreProtocol", "Replay", "StateMachines", "Catalog",
+        "Node", "CadastreClient", "CadastreProtocol", "EtcdSupport", "Replay", "StateMachines",
+        "Catalog",
         "TestSupport", "ClusterSupport",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "GRPCCore", package: "grpc-swift-2"),

@@ -24,6 +24,7 @@ package final class EtcdClient: Sendable {
   private let preferred = Mutex(0)
   /// What the user's name and password were exchanged for.
   private let token = Mutex<String?>(nil)
+  private let running = Mutex<Task<Void, Never>?>(nil)
 
   /// Makes a client that connects once ``run()`` runs.
   ///
@@ -46,8 +47,20 @@ package final class EtcdClient: Sendable {
     self.endpoints = endpoints
   }
 
+  deinit { running.withLock { $0 }?.cancel() }
+
   /// Keeps connections until the task is cancelled or ``shutdown()``.
-  package func run() async {
+  package func run() async { await Self.run(endpoints) }
+
+  /// Keeps connections for as long as somebody holds the client.
+  package func start() {
+    let endpoints = endpoints
+    running.withLock { running in
+      if running == nil { running = Task.detached { await Self.run(endpoints) } }
+    }
+  }
+
+  private static func run(_ endpoints: [Endpoint]) async {
     await withTaskGroup(of: Void.self) { group in
       for endpoint in endpoints {
         group.addTask { try? await endpoint.client.runConnections() }

@@ -204,7 +204,17 @@ final class EtcdLeadership: Leadership {
     }
   }
 
-  func untilLost() async -> String { await renewing.value }
+  func untilLost() async -> String {
+    // The end of another task is waited for whether or not this one is cancelled; a stream is not.
+    let (ends, end) = AsyncStream.makeStream(of: String.self)
+    let renewing = renewing
+    Task.detached {
+      end.yield(await renewing.value)
+      end.finish()
+    }
+    for await why in ends { return why }
+    return "nobody waits for its end any more"
+  }
 
   func resign() async {
     renewing.cancel()

@@ -35,8 +35,8 @@ package final class EtcdStream: SharedStream {
   /// A stream of a cluster: `cluster` names it among others on the same etcd.
   package init(_ client: EtcdClient, cluster: String, stream: String = "catalog") {
     self.client = client
-    name =
-      "\(cluster) on etcd at \(client.options.endpoints.map { "\($0)" }.joined(separator: ","))"
+    // Not where it is: servers move.
+    name = cluster
     keys = StreamKeys(prefix: "/cadastre/\(cluster)/\(stream)/")
   }
 

@@ -34,7 +34,9 @@ struct Cadastre: AsyncParsableCommand {
 
       CommandGroup(
         name: "Serve it:",
-        subcommands: [ServeCommand.self, ConfigCommand.self, TokenCommand.self]),
+        subcommands: [
+          ServeCommand.self, ConfigCommand.self, TokenCommand.self, ClusterCommand.self,
+        ]),
       CommandGroup(
         name: "Ask it:",
         subcommands: [

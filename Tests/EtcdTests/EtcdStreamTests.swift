@@ -282,6 +282,19 @@ import Testing
     }
   }
 
+  @Test func whoWaitsForTheEndOfALeadMayStopWaiting() async throws {
+    try await with { bench in
+      try await bench.stream.create(StreamEntries.catalog, after: Self.origin)
+      let lead = try await bench.stream.campaign(Self.member)
+      let waiting = Task { await lead.untilLost() }
+      waiting.cancel()
+      _ = await waiting.value
+      #expect(try await bench.stream.leader()?.term == lead.term)
+      await lead.resign()
+      #expect(try await bench.stream.leader() == nil)
+    }
+  }
+
   /// grpc-go sends a PING with nearly every answer; a connection must outlive those.
   @Test func aConnectionOutlivesThousandsOfCalls() async throws {
     try await with { bench in

@@ -1,4 +1,6 @@
 import CadastreClient
+import Etcd
+import Foundation
 import GRPCCore
 import Replay
 
@@ -19,10 +21,29 @@ package struct ClusterAccess: Hashable, Sendable {
 
 /// Opens the stream of a cluster. It connects when it is first used.
 ///
-/// - Throws: ``NodeError`` when there is no way to reach it.
+/// - Throws: ``NodeError`` when a file cannot be used.
 func openStream(_ access: ClusterAccess) throws(NodeError) -> any SharedStream {
-  // The one place that knows what streams are kept on.
-  throw NodeError(
-    .unimplemented, reason: "no_etcd", "this build cannot reach \(access.url)",
-    remedy: "use a build with etcd, or give --log a folder")
+  var options = EtcdOptions(endpoints: access.url.endpoints)
+  options.connection.security.isEncrypted = access.authority != nil || access.certificate != nil
+  options.connection.security.authority = access.authority
+  options.connection.security.certificate = access.certificate
+  if let user = access.user, let file = access.passwordFile {
+    options.user = EtcdUser(name: user, password: try password(in: file))
+  }
+  let client = try EtcdClient(options)
+  client.start()
+  return EtcdStream(client, cluster: access.url.cluster)
+}
+
+private func password(in file: String) throws(NodeError) -> String {
+  let text: String
+  do {
+    text = try String(contentsOfFile: file, encoding: .utf8)
+  } catch {
+    throw NodeError(
+      .invalidArgument, reason: "etcd_password",
+      "the file of the password for etcd, \(file), cannot be read: \(Problem.reason(of: error))",
+      remedy: "name a file whose first line is the password")
+  }
+  return String(text.prefix { !$0.isNewline })
 }

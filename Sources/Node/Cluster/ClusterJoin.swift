@@ -66,10 +66,11 @@ struct ClusterJoin: Sendable {
   private struct Found: Sendable {
     var catalog: CatalogID
     var keeper: LogKeeper
-    var log: EventLog
+    /// Where it ends, where that can be proven.
+    var tail: Result<LogTail, StoreError>
   }
 
-  /// The log in a folder; nil where there is none.
+  /// What the log in a folder is; nil where there is none. It is closed on return, for the store to open.
   private static func find(
     in folder: String, options: LogOptions
   ) throws(StoreError) -> Found? {
@@ -82,7 +83,13 @@ struct ClusterJoin: Sendable {
       if case .noLog = error { return nil }
       throw error
     }
-    return Found(catalog: log.catalog, keeper: try log.keeper(), log: log)
+    let tail: Result<LogTail, StoreError>
+    do throws(StoreError) {
+      tail = .success(try log.tail())
+    } catch {
+      tail = .failure(error)
+    }
+    return Found(catalog: log.catalog, keeper: try log.keeper(), tail: tail)
   }
 
   /// Makes the stream, to go on after this folder's log.
@@ -97,8 +104,7 @@ struct ClusterJoin: Sendable {
         throw StoreError.stream(stream.name, .missing(stream.name))
       }
     }
-    let log = found.log
-    let tail = try await NIOThreadPool.singleton.runIfActive { try log.tail() }
+    let tail = try found.tail.get()
     do {
       try await stream.create(found.catalog, after: tail)
       logger.notice(

@@ -20,11 +20,17 @@ package final class ClusterSink: CommandSink {
   private let forwardTimeout: Duration
   private let breaker: Mutex<CircuitBreaker>
   private let forward: Forward
+  private let leads: Confirm
+
+  /// Asks whether a term leads still.
+  typealias Confirm = @Sendable (ClusterTerm) async -> Bool
 
   init(
     _ core: NodeCore, member: MemberName, options: CircuitBreaker.Options,
-    forwardTimeout: Duration, forward: @escaping Forward
+    forwardTimeout: Duration, leads: @escaping Confirm = { _ in true },
+    forward: @escaping Forward
   ) {
+    self.leads = leads
     self.core = core
     self.member = member
     self.forwardTimeout = forwardTimeout
@@ -35,9 +41,11 @@ package final class ClusterSink: CommandSink {
   convenience init(
     _ core: NodeCore, links: LeaderLinks, options: ClusterOptions, following: FollowOptions
   ) {
+    let stream = options.stream
     self.init(
       core, member: options.name, options: options.breaker,
-      forwardTimeout: following.forwardTimeout
+      forwardTimeout: following.forwardTimeout,
+      leads: { term in (try? await stream.leader())??.term == term }
     ) { (leader, command, timeout, hops) throws(NodeError) in
       let link = try links.link(to: leader)
       let client = link.client
@@ -93,15 +101,7 @@ package final class ClusterSink: CommandSink {
 
   private func attempt(_ command: Command, due: Moment, hops: Int) async -> Step {
     guard !core.leads.isClosed else { return .done(.failure(Self.shuttingDown)) }
-    if core.role == .leader {
-      do {
-        return .done(.success(try await LeaderSink(core).submit(command, timeout: nil, hops: hops)))
-      } catch {
-        // The lead was lost in the meantime, and nothing written.
-        guard error.reason == "not_leader" else { return .done(.failure(error)) }
-        return .again(after: Self.pause)
-      }
-    }
+    if core.role == .leader { return await decide(command, hops: hops) }
     let (admission, leader) = breaker.withLock {
       ($0.admit(at: core.clock.now().sinceStart), $0.leader)
     }
@@ -114,6 +114,29 @@ package final class ClusterSink: CommandSink {
     case (.wait, _), (.call, nil):
       return .again(after: nil)
     }
+  }
+
+  /// Has a command decided here. What was appended was fenced by the append; what was refused, or done
+  /// before, was judged by this node's state alone, which is the newest one only while it leads: another
+  /// may have led since, and this node not know it yet.
+  private func decide(_ command: Command, hops: Int) async -> Step {
+    let term = core.store.shared?.term
+    let result: Result<CommandReceipt, NodeError>
+    do {
+      let receipt = try await LeaderSink(core).submit(command, timeout: nil, hops: hops)
+      if receipt.outcome == .appended { return .done(.success(receipt)) }
+      result = .success(receipt)
+    } catch {
+      // The lead was lost in the meantime, and nothing written.
+      if error.reason == "not_leader" { return .again(after: Self.pause) }
+      // These are no judgements of what the catalog holds.
+      if error.code == .unavailable || error.code == .resourceExhausted {
+        return .done(.failure(error))
+      }
+      result = .failure(error)
+    }
+    guard let term, await leads(term) else { return .again(after: Self.pause) }
+    return .done(result)
   }
 
   private func call(

@@ -147,7 +147,7 @@ package protocol Leadership: Sendable {
   var term: ClusterTerm { get }
 
   /// Returns when this member no longer leads, or can no longer know that it does: its lease was not
-  /// renewed in time, by its own clock. Says why.
+  /// renewed in time, by its own clock, and says why; and when the task is cancelled.
   func untilLost() async -> String
 
   /// Gives the lead back at once, for another to take. Again: a no-op.

@@ -10,6 +10,17 @@ struct ClusterCommandOptions: ParsableArguments {
     transform: parsePath)
   var folder: String?
 
+  @OptionGroup var etcd: EtcdOptionsGroup
+
+  /// What is given though it is for a cluster; nil when nothing is.
+  var firstGiven: String? { folder == nil ? etcd.firstGiven : "--folder" }
+
+  /// How to reach the cluster that `log` means; nil where it means a folder.
+  func access(_ log: String) throws -> ClusterAccess? { try etcd.access(log) }
+}
+
+/// How a node, or a command, reaches etcd.
+struct EtcdOptionsGroup: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "Encrypt, and trust etcd servers whose certificates are signed by those in this file.",
@@ -46,7 +57,7 @@ struct ClusterCommandOptions: ParsableArguments {
   /// What is given though it is for a cluster; nil when nothing is.
   var firstGiven: String? {
     let given: [(flag: String, value: String?)] = [
-      ("--folder", folder), ("--etcd-ca", etcdCA), ("--etcd-cert", etcdCert),
+      ("--etcd-ca", etcdCA), ("--etcd-cert", etcdCert),
       ("--etcd-user", etcdUser),
     ]
     return given.first { $0.value != nil }?.flag
