@@ -28,7 +28,7 @@ extension EtcdStream {
     _ entries: [EncodedEntry], after tail: LogTail, in term: ClusterTerm
   ) async throws(SharedStreamError) {
     guard let first = entries.first, let last = entries.last else { return }
-    let known = try await knownEnd(tail)
+    let known = try await knownEnd(tail, in: term)
     let count = entries.reduce(UInt64(0)) { $0 + UInt64($1.bytes.count) }
     let held = known.total - min(known.total, known.trimmed)
     guard held + count <= client.options.windowByteLimit || held == 0 else {
@@ -44,8 +44,10 @@ extension EtcdStream {
     let deadline = ContinuousClock.now + client.options.outcomeTimeout
     if bytes.count > Self.pieceByteCount {
       append = .with { $0.tail = wireTail }
+      let number = pieceSets.add(1, ordering: .relaxed).newValue
+      append.pieceSet = "\(term)-\(number)"
       append.pieces = try await write(
-        bytes, asPiecesOf: first.entry.position, in: term, until: deadline)
+        bytes, as: append.pieceSet, of: first.entry.position, in: term, until: deadline)
       append.byteCount = UInt64(bytes.count)
       append.sha256 = StoredValues.sha256(bytes)
     }
@@ -56,17 +58,21 @@ extension EtcdStream {
       $0.success = [.put(keys.append(first.entry.position), value), .put(keys.tail, end)]
       $0.failure = [.range(keys.leader), .range(keys.tail)]
     }
-    let revision = try await settle(request, from: tail, to: newTail, in: term, until: deadline)
+    let revision = try await settle(
+      request, from: tail, to: newTail, at: first.entry.position, in: term, until: deadline)
     self.end.withLock { known in
       let trimmed = known?.trimmed ?? 0
       known = KnownEnd(
-        tail: newTail, revision: revision, total: wireTail.totalByteCount, trimmed: trimmed)
+        term: term, tail: newTail, revision: revision, total: wireTail.totalByteCount,
+        trimmed: trimmed)
     }
   }
 
   /// The end as this appender left it, or as etcd says.
-  private func knownEnd(_ tail: LogTail) async throws(SharedStreamError) -> KnownEnd {
-    if let known = end.withLock({ $0 }), known.tail == tail { return known }
+  private func knownEnd(
+    _ tail: LogTail, in term: ClusterTerm
+  ) async throws(SharedStreamError) -> KnownEnd {
+    if let known = end.withLock({ $0 }), known.tail == tail, known.term == term { return known }
     guard let found = try await value(of: keys.tail) else { throw .missing(name) }
     let wire = try StoredValues.decode(
       Cadastre_Etcd_V1_StreamTail.self, found.value, "the end of the stream")
@@ -74,14 +80,16 @@ extension EtcdStream {
     guard actual == tail else { throw .elsewhere(expected: tail, found: actual) }
     let trimmed = try await trimmed().totalByteCount
     let known = KnownEnd(
-      tail: tail, revision: found.modRevision, total: wire.totalByteCount, trimmed: trimmed)
+      term: term, tail: tail, revision: found.modRevision, total: wire.totalByteCount,
+      trimmed: trimmed)
     end.withLock { $0 = known }
     return known
   }
 
-  /// Writes what is too large for one request, where nobody looks before it is whole.
+  /// Writes what is too large for one request, where nobody looks before it is whole, and where no
+  /// request of another try can come late.
   private func write(
-    _ bytes: Data, asPiecesOf position: LogPosition, in term: ClusterTerm,
+    _ bytes: Data, as set: String, of position: LogPosition, in term: ClusterTerm,
     until deadline: ContinuousClock.Instant
   ) async throws(SharedStreamError) -> UInt32 {
     var count = 0
@@ -90,7 +98,7 @@ extension EtcdStream {
       let end = min(start + Self.pieceByteCount, bytes.endIndex)
       let request = Etcdserverpb_TxnRequest.with {
         $0.compare = [.created(keys.leader, at: term)]
-        $0.success = [.put(keys.piece(count, of: position), bytes[start..<end])]
+        $0.success = [.put(keys.piece(count, of: position, set), bytes[start..<end])]
       }
       try await repeating(request, in: term, until: deadline)
       (start, count) = (end, count + 1)
@@ -125,8 +133,8 @@ extension EtcdStream {
   ///
   /// - Returns: The revision that moved the end.
   private func settle(
-    _ request: Etcdserverpb_TxnRequest, from old: LogTail, to new: LogTail, in term: ClusterTerm,
-    until deadline: ContinuousClock.Instant
+    _ request: Etcdserverpb_TxnRequest, from old: LogTail, to new: LogTail,
+    at first: LogPosition, in term: ClusterTerm, until deadline: ContinuousClock.Instant
   ) async throws(SharedStreamError) -> Int64 {
     /// Whether an earlier request may be done still.
     var isPending = false
@@ -140,7 +148,7 @@ extension EtcdStream {
       switch answer {
       case .success(let answer):
         if answer.succeeded { return answer.header.revision }
-        return try judge(answer, from: old, to: new, in: term)
+        return try await judge(answer, from: old, to: new, at: first, in: term)
       case .failure(.refused(let code, let message)):
         // Of an earlier request this says nothing.
         throw isPending
@@ -156,8 +164,9 @@ extension EtcdStream {
   /// What became of an append whose comparison failed: its leader's key and the end of the stream, as
   /// they were then, tell for good.
   private func judge(
-    _ answer: Etcdserverpb_TxnResponse, from old: LogTail, to new: LogTail, in term: ClusterTerm
-  ) throws(SharedStreamError) -> Int64 {
+    _ answer: Etcdserverpb_TxnResponse, from old: LogTail, to new: LogTail,
+    at first: LogPosition, in term: ClusterTerm
+  ) async throws(SharedStreamError) -> Int64 {
     guard answer.responses.count == 2, let end = answer.responses[1].responseRange.kvs.first else {
       throw .missing(name)
     }
@@ -166,13 +175,25 @@ extension EtcdStream {
     // A request before this one was done, and its answer lost.
     if tail == new { return end.modRevision }
     let leader = answer.responses[0].responseRange.kvs.first
-    guard leader?.createRevision == Int64(clamping: term.rawValue) else {
-      // Another may have gone on behind it, whose leader took over what was there.
-      if tail.position >= new.position {
-        throw .outcomeUnknown("another leads, and the stream has gone on since")
-      }
-      throw .deposed(term)
+    if leader?.createRevision == Int64(clamping: term.rawValue) {
+      throw .elsewhere(expected: old, found: tail)
     }
-    throw .elsewhere(expected: old, found: tail)
+    guard tail.position > old.position else { throw .deposed(term) }
+    // Another leads, and the stream has gone on: behind this append, or without it.
+    let (there, trimmed): (Mvccpb_KeyValue?, UInt64)
+    do throws(SharedStreamError) {
+      there = try await value(of: keys.append(first))
+      trimmed = try await self.trimmed().position
+    } catch {
+      throw .outcomeUnknown(error.problem)
+    }
+    guard let there else {
+      if trimmed < first.rawValue { throw .deposed(term) }
+      throw .outcomeUnknown("the stream has gone on, and is trimmed past it")
+    }
+    let append = try StoredValues.decode(
+      Cadastre_Etcd_V1_StoredAppend.self, there.value, "an append")
+    guard try StoredValues.tail(append.tail) == new else { throw .deposed(term) }
+    return there.modRevision
   }
 }

@@ -21,6 +21,7 @@ package final class EtcdStream: SharedStream {
 
   /// What the appender knows of the end, to compare with.
   struct KnownEnd {
+    var term: ClusterTerm
     var tail: LogTail
     var revision: Int64
     var total: UInt64
@@ -29,6 +30,8 @@ package final class EtcdStream: SharedStream {
   }
 
   let end = Mutex<KnownEnd?>(nil)
+  /// How many appends were cut into pieces.
+  let pieceSets = Atomic<UInt64>(0)
   /// The lease that this member's word is bound to.
   let reportLease = Mutex<Int64?>(nil)
 
@@ -72,6 +75,27 @@ package final class EtcdStream: SharedStream {
       isMade = found.value == meta
     }
     guard isMade else { throw .exists(name) }
+  }
+
+  package func remove(endingWith tail: LogTail) async throws(SharedStreamError) {
+    guard let end = try await value(of: keys.tail) else { throw .missing(name) }
+    let found = try StoredValues.tail(
+      StoredValues.decode(Cadastre_Etcd_V1_StreamTail.self, end.value, "the end of the stream"))
+    guard found == tail else { throw .elsewhere(expected: tail, found: found) }
+    let request = Etcdserverpb_TxnRequest.with {
+      $0.compare = [.created(keys.leader, at: 0), .changed(keys.tail, at: end.modRevision)]
+      $0.success = [.delete(keys.all, StreamKeys.end(of: keys.all))]
+    }
+    do {
+      guard try await client.transact(request).succeeded else {
+        throw SharedStreamError.elsewhere(expected: tail, found: found)
+      }
+    } catch let error as SharedStreamError {
+      throw error
+    } catch {
+      // Whether it was done, it may be seen.
+      guard try await value(of: keys.meta) == nil else { throw .unavailable("\(error)") }
+    }
   }
 
   package func tail() async throws(SharedStreamError) -> LogTail {

@@ -7,6 +7,8 @@ struct StreamKeys: Sendable {
 
   init(prefix: String) { self.prefix = prefix }
 
+  /// What all keys of the stream begin with.
+  var all: Data { key("") }
   var meta: Data { key("meta") }
   var tail: Data { key("tail") }
   var trimmed: Data { key("trimmed") }
@@ -18,10 +20,13 @@ struct StreamKeys: Sendable {
   /// That of the append whose first entry has this position.
   func append(_ position: LogPosition) -> Data { key("b/" + Self.hex(position.rawValue, 16)) }
 
-  func pieces(_ position: LogPosition) -> Data { key("c/" + Self.hex(position.rawValue, 16) + "/") }
+  /// Those of the pieces of an append, by what they are under.
+  func pieces(_ position: LogPosition, _ set: String) -> Data {
+    key("c/" + Self.hex(position.rawValue, 16) + "/" + set + "/")
+  }
 
-  func piece(_ index: Int, of position: LogPosition) -> Data {
-    pieces(position) + Data(Self.hex(UInt64(index), 4).utf8)
+  func piece(_ index: Int, of position: LogPosition, _ set: String) -> Data {
+    pieces(position, set) + Data(Self.hex(UInt64(index), 4).utf8)
   }
 
   func member(_ name: MemberName) -> Data { key("m/" + name.name) }

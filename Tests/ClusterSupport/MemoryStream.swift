@@ -79,6 +79,16 @@ package final class MemoryStream: SharedStream {
     guard isNew else { throw .exists(name) }
   }
 
+  package func remove(endingWith tail: LogTail) async throws(SharedStreamError) {
+    try await travel()
+    let found = cluster.change { contents -> LogTail? in
+      guard contents.leader == nil, contents.tail == tail else { return contents.tail }
+      (contents.catalog, contents.entries) = (nil, [])
+      return nil
+    }
+    if let found { throw .elsewhere(expected: tail, found: found) }
+  }
+
   package func trim(
     through position: LogPosition, in term: ClusterTerm
   ) async throws(SharedStreamError) {

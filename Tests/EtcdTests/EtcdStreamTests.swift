@@ -1,6 +1,6 @@
 import CadastreClient
 import Catalog
-import Etcd
+@testable import Etcd
 import EtcdSupport
 import Foundation
 import Replay
@@ -137,6 +137,49 @@ import Testing
       }
       try await append(bench.entries[1..<2], after: found, in: next.term, to: other)
       #expect(try await stream.tail() == tail(bench.entries[1]))
+      await next.resign()
+    }
+  }
+
+  /// What the appender is told when the answer to its append was lost: what became of it, also once
+  /// another leads and has gone on behind it.
+  @Test func anAppendWhoseAnswerWasLostIsRecognised() async throws {
+    try await with { bench in
+      let stream = bench.stream
+      try await stream.create(StreamEntries.catalog, after: Self.origin)
+      let lead = try await stream.campaign(Self.member)
+      try await append(bench.entries[0..<1], after: Self.origin, in: lead.term, to: stream)
+      let (first, second) = (tail(bench.entries[0]), tail(bench.entries[1]))
+      let before = try #require(stream.end.withLock { $0 })
+      // Knows nothing of the append that follows, as if its answer had been lost.
+      let late = EtcdStream(bench.client, cluster: "test")
+      func forget() { late.end.withLock { $0 = before } }
+      try await append(bench.entries[1..<2], after: first, in: lead.term, to: stream)
+      forget()
+      try await append(bench.entries[1..<2], after: first, in: lead.term, to: late)
+      let others = try StreamEntries.make(count: 2, width: 2)
+      forget()
+      await #expect(throws: SharedStreamError.elsewhere(expected: first, found: second)) {
+        try await append(others[1..<2], after: first, in: lead.term, to: late)
+      }
+      await lead.resign()
+      forget()
+      try await append(bench.entries[1..<2], after: first, in: lead.term, to: late)
+      let next = try await stream.campaign(Self.member)
+      try await append(bench.entries[2..<3], after: second, in: next.term, to: stream)
+      forget()
+      try await append(bench.entries[1..<2], after: first, in: lead.term, to: late)
+      forget()
+      await #expect(throws: SharedStreamError.deposed(lead.term)) {
+        try await append(others[1..<2], after: first, in: lead.term, to: late)
+      }
+      try await stream.trim(through: second.position, in: next.term)
+      forget()
+      await #expect {
+        try await append(bench.entries[1..<2], after: first, in: lead.term, to: late)
+      } throws: { error in
+        if case SharedStreamError.outcomeUnknown(_) = error { true } else { false }
+      }
       await next.resign()
     }
   }

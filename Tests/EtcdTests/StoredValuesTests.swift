@@ -19,6 +19,7 @@ import Testing
     }
     let manifest = Cadastre_Etcd_V1_StoredAppend.with {
       $0.pieces = 3
+      $0.pieceSet = "17-2"
       $0.byteCount = 2_500_000
       $0.sha256 = StoredValues.sha256(Data([1, 2, 3]))
       $0.tail = StoredValues.wire(tail, total: 2_500_000)

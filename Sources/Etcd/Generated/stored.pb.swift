@@ -82,8 +82,8 @@ nonisolated struct Cadastre_Etcd_V1_StoredAppend: Sendable {
   /// The entries' bytes, one after the other.
   var entries: [Data] = []
 
-  /// For an append that is larger than a request may be: how many pieces it was cut into, which are
-  /// under `c/`; together they are the bytes of a StoredAppend with the entries.
+  /// For an append that is larger than a request may be: how many pieces it was cut into; together they
+  /// are the bytes of a StoredAppend with the entries.
   var pieces: UInt32 = 0
 
   var byteCount: UInt64 = 0
@@ -99,6 +99,9 @@ nonisolated struct Cadastre_Etcd_V1_StoredAppend: Sendable {
   var hasTail: Bool {self._tail != nil}
   /// Clears the value of `tail`. Subsequent reads from it will return its default value.
   mutating func clearTail() {self._tail = nil}
+
+  /// What the pieces are under, behind `c/` and the position: no other try has the same.
+  var pieceSet: String = String()
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -241,7 +244,7 @@ nonisolated extension Cadastre_Etcd_V1_StreamTail: SwiftProtobuf.Message, SwiftP
 
 nonisolated extension Cadastre_Etcd_V1_StoredAppend: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".StoredAppend"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}entries\0\u{1}pieces\0\u{3}byte_count\0\u{1}sha256\0\u{1}tail\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}entries\0\u{1}pieces\0\u{3}byte_count\0\u{1}sha256\0\u{1}tail\0\u{3}piece_set\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -254,6 +257,7 @@ nonisolated extension Cadastre_Etcd_V1_StoredAppend: SwiftProtobuf.Message, Swif
       case 3: try { try decoder.decodeSingularUInt64Field(value: &self.byteCount) }()
       case 4: try { try decoder.decodeSingularBytesField(value: &self.sha256) }()
       case 5: try { try decoder.decodeSingularMessageField(value: &self._tail) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.pieceSet) }()
       default: break
       }
     }
@@ -279,6 +283,9 @@ nonisolated extension Cadastre_Etcd_V1_StoredAppend: SwiftProtobuf.Message, Swif
     try { if let v = self._tail {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
     } }()
+    if !self.pieceSet.isEmpty {
+      try visitor.visitSingularStringField(value: self.pieceSet, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -288,6 +295,7 @@ nonisolated extension Cadastre_Etcd_V1_StoredAppend: SwiftProtobuf.Message, Swif
     if lhs.byteCount != rhs.byteCount {return false}
     if lhs.sha256 != rhs.sha256 {return false}
     if lhs._tail != rhs._tail {return false}
+    if lhs.pieceSet != rhs.pieceSet {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

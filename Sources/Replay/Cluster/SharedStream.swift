@@ -29,6 +29,13 @@ package protocol SharedStream: Sendable {
   /// - Throws: ``SharedStreamError/exists(_:)`` when there is one already.
   func create(_ catalog: CatalogID, after tail: LogTail) async throws(SharedStreamError)
 
+  /// Removes the stream for good, with all that belongs to it, where it ends with `tail` and nobody
+  /// leads it.
+  ///
+  /// - Throws: ``SharedStreamError/elsewhere(expected:found:)`` when it ends elsewhere, or somebody
+  ///   has begun to lead; nothing was removed then.
+  func remove(endingWith tail: LogTail) async throws(SharedStreamError)
+
   /// Where the stream ends, by a linearizable read.
   func tail() async throws(SharedStreamError) -> LogTail
 

@@ -6,7 +6,7 @@ import Replay
 struct ClusterCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "cluster",
-    abstract: "See how members share a log on etcd, and move a catalog into a cluster.",
+    abstract: "See how members share a log on etcd, and move a catalog into a cluster and back.",
     discussion: """
       The log of a cluster is at --log etcd://HOST:PORT,HOST:PORT/CLUSTER. Each member keeps all of \
       it in a folder of its own; etcd holds what some member has not stored yet.
@@ -17,7 +17,9 @@ struct ClusterCommand: AsyncParsableCommand {
         cadastre serve --log etcd://…/prod --folder ./a --member a --region home
         cadastre serve --log etcd://…/prod --folder ./b --member b --region home
       """,
-    subcommands: [ClusterStatusCommand.self, ClusterAdoptCommand.self])
+    subcommands: [
+      ClusterStatusCommand.self, ClusterAdoptCommand.self, ClusterLeaveCommand.self,
+    ])
 }
 
 /// Which cluster is meant, and how etcd is reached.
@@ -154,6 +156,78 @@ struct ClusterAdoptCommand: AsyncParsableCommand {
         else: "\(folder) is a member's log in cluster \(stream.name), which goes on after entry "
           + "\(tail.position), version \(tail.version)\n")
     } catch let error as SharedStreamError {
+      throw StoreError.stream(stream.name, error)
+    }
+  }
+}
+
+struct ClusterLeaveCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "leave",
+    abstract: "Move a cluster's catalog back to one folder, which is served alone from then on.",
+    discussion: """
+      All members have to be stopped, and the folder's log to end where the cluster's does: every \
+      entry, hash and version stays. The cluster's log is removed from etcd, so that no other member \
+      goes on with it.
+
+      Examples:
+        cadastre cluster leave ./catalog --log etcd://127.0.0.1:2379/prod
+        cadastre serve --log ./catalog --region home
+      """)
+
+  @Argument(help: ArgumentHelp("The folder of a member.", valueName: "dir"), transform: parsePath)
+  var folder: String
+
+  @OptionGroup var cluster: ClusterStreamOptions
+
+  @Flag(
+    help: """
+      The cluster's log is not there any more, and no member will go on with it: a command that \
+      was cut off has removed it, or etcd is lost.
+      """)
+  var logIsGone = false
+
+  @OptionGroup var output: OutputOptions
+
+  func run() async throws {
+    let stream = try cluster.stream()
+    do {
+      let log = try EventLog.open(folder: folder, mode: .readWrite)
+      defer { log.releaseForWriting() }
+      guard try log.keeper() == .cluster(stream.name) else {
+        throw Problem(
+          .refused, code: "not-a-member",
+          "\(folder) is not the log of a member of cluster \(stream.name)",
+          help: "name the folder that was served with --folder")
+      }
+      let tail = try log.tail()
+      if try await stream.catalog() != nil {
+        if let leader = try await stream.leader() {
+          throw Problem(
+            .refused, code: "cluster-is-led",
+            "\(leader.member.name) at \(leader.member.address) leads cluster \(stream.name)",
+            help: "stop its members first; one that was killed is forgotten in a few seconds")
+        }
+        try await stream.remove(endingWith: tail)
+      } else if !logIsGone {
+        throw SharedStreamError.missing(stream.name)
+      }
+      try log.setKeeper(.leader)
+      output.write(
+        [
+          "catalog": .string("\(log.catalog)"), "position": .number(tail.position.rawValue),
+          "hash": .string("\(tail.hash)"), "version": .number(tail.version.rawValue),
+        ],
+        else: "\(folder) is a catalog of its own again, at entry \(tail.position), version "
+          + "\(tail.version)\n")
+    } catch let error as SharedStreamError {
+      if case .elsewhere(let here, let there) = error {
+        throw Problem(
+          .refused, code: "other-end",
+          "\(folder) ends with entry \(here.position), and cluster \(stream.name) with entry "
+            + "\(there.position)",
+          help: "serve the folder as a member until it has all, or name the folder of one that has")
+      }
       throw StoreError.stream(stream.name, error)
     }
   }
