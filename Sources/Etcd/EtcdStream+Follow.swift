@@ -144,11 +144,7 @@ extension EtcdStream {
   private func whole(
     _ manifest: Cadastre_Etcd_V1_StoredAppend, _ key: Data
   ) async throws -> Cadastre_Etcd_V1_StoredAppend {
-    // Behind the position, the same as that of the append but for the letter.
-    var prefix = key
-    prefix.replaceSubrange(
-      prefix.startIndex..<prefix.startIndex + keys.appends.count, with: keys.pieces)
-    prefix += Data("/\(manifest.pieceSet)/".utf8)
+    let prefix = keys.pieces(ofAppendAt: key) + Data("\(manifest.pieceSet)/".utf8)
     var bytes = Data()
     var (from, count) = (prefix, 0)
     while count < Int(manifest.pieces) {

@@ -6,11 +6,15 @@ import SwiftProtobuf
 
 extension EtcdStream {
   package func leader() async throws(SharedStreamError) -> LeaderRecord? {
-    try await value(of: keys.leader).map { pair throws(SharedStreamError) in
-      LeaderRecord(
-        member: try StoredValues.progress(pair.value).member,
-        term: ClusterTerm(UInt64(max(0, pair.createRevision))))
-    }
+    guard let pair = try await value(of: keys.leader) else { return nil }
+    return try record(pair)
+  }
+
+  /// Who leads, as the leader's key says it: the revision that made it is the term.
+  private func record(_ pair: Mvccpb_KeyValue) throws(SharedStreamError) -> LeaderRecord {
+    LeaderRecord(
+      member: try StoredValues.progress(pair.value).member,
+      term: ClusterTerm(UInt64(max(0, pair.createRevision))))
   }
 
   package func watchLeader(_ body: @Sendable (LeaderRecord?) async -> Void) async throws {
@@ -19,11 +23,7 @@ extension EtcdStream {
       try Task.checkCancellation()
       do {
         let found = try await range(.with { $0.key = keys.leader })
-        let record = try found.kvs.first.map { pair in
-          LeaderRecord(
-            member: try StoredValues.progress(pair.value).member,
-            term: ClusterTerm(UInt64(max(0, pair.createRevision))))
-        }
+        let record = try found.kvs.first.map(record)
         if last != .some(record) {
           last = .some(record)
           await body(record)

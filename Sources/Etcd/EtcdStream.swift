@@ -183,16 +183,12 @@ package final class EtcdStream: SharedStream {
       break
     }
     guard let last else { return }  // Nothing that is wholly behind it.
-    // Its pieces have the same name but for the letter.
-    var pieces = key
-    pieces.replaceSubrange(
-      pieces.startIndex..<pieces.startIndex + keys.appends.count, with: keys.pieces)
     let trimmed = try StoredValues.encode(Cadastre_Etcd_V1_StreamTrim.with { $0.through = last })
     let request = Etcdserverpb_TxnRequest.with {
       $0.compare = [.created(keys.leader, at: term)]
       $0.success = [
         .delete(keys.appends, StreamKeys.after(key)),
-        .delete(keys.pieces, StreamKeys.end(of: pieces + Data("/".utf8))),
+        .delete(keys.pieces, StreamKeys.end(of: keys.pieces(ofAppendAt: key))),
         .put(keys.trimmed, trimmed),
       ]
     }

@@ -20,6 +20,11 @@ struct StreamKeys: Sendable {
   /// That of the append whose first entry has this position.
   func append(_ position: LogPosition) -> Data { key("b/" + Self.hex(position.rawValue, 16)) }
 
+  /// What the keys of all pieces of an append begin with: its own key but for the letter.
+  func pieces(ofAppendAt append: Data) -> Data {
+    pieces + append.dropFirst(appends.count) + Data("/".utf8)
+  }
+
   /// Those of the pieces of an append, by what they are under.
   func pieces(_ position: LogPosition, _ set: String) -> Data {
     key("c/" + Self.hex(position.rawValue, 16) + "/" + set + "/")
