@@ -106,8 +106,7 @@ done
 
 log="etcd://$(client 0),$(client 1),$(client 2)/demo"
 if [ ! -d "$folder/node0" ]; then
-  "$cadastre" init "$folder/node0"
-  "$cadastre" cluster adopt "$folder/node0" --log "$log"
+  "$cadastre" cluster init "$folder/node0" --log "$log"
 fi
 for n in 0 1 2; do
   start "node$n" "$cadastre" serve --log "$log" --folder "$folder/node$n" --member "node$n" --region home \
@@ -138,6 +137,7 @@ the log       $log
 the folders   $folder/node0 to node2; what they print is beside them
 
   $cadastre cluster status --log $log
+  $cadastre cluster doctor --log $log
   $cadastre split --at m --server $(node 1)
   $cadastre resolve apple zebra --server $(node 2)
   kill -9 PROCESS                     of the one that leads: another does, in a few seconds

@@ -22,7 +22,7 @@ package struct ClusterAccess: Hashable, Sendable {
 /// Opens the stream of a cluster. It connects when it is first used.
 ///
 /// - Throws: ``NodeError`` when a file cannot be used.
-func openStream(_ access: ClusterAccess) throws(NodeError) -> any SharedStream {
+func openStream(_ access: ClusterAccess) throws(NodeError) -> EtcdStream {
   var options = EtcdOptions(endpoints: access.url.endpoints)
   options.connection.security.isEncrypted = access.authority != nil || access.certificate != nil
   options.connection.security.authority = access.authority

@@ -55,15 +55,11 @@ struct InitCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let writer = try openOrCreate()
+    let writer =
+      empty
+      ? try FolderWriter(creating: .random(), in: folder)
+      : try await FolderWriter.withOneRoute(in: folder, group: group, by: author)
     defer { writer.close() }
-    if !empty {
-      let seed = RouteSeedRequest(start: .least, group: group ?? GroupID(1))
-      _ = try await writer.submit(
-        Command(
-          id: .random(), actor: author.actorOrUser, reason: author.reason,
-          change: .bootstrap([seed])))
-    }
     if let member, let region {
       // Its address is told by the node itself when it serves.
       for change in [
@@ -83,13 +79,32 @@ struct InitCommand: AsyncParsableCommand {
       else: "catalog \(catalog) in \(folder), version \(state.version), "
         + (empty ? "no routes yet\n" : "route 1 holds the whole keyspace\n"))
   }
+}
 
-  /// The new catalog; or one that is there and was left without routes.
-  private func openOrCreate() throws -> FolderWriter {
+extension FolderWriter {
+  /// Makes a catalog whose one route holds the whole keyspace; or goes on with one that is there and
+  /// was left without routes.
+  static func withOneRoute(
+    in folder: String, group: GroupID?, by author: AuthorOptions
+  ) async throws -> FolderWriter {
+    let writer = try openOrCreate(in: folder)
+    let seed = RouteSeedRequest(start: .least, group: group ?? GroupID(1))
+    do {
+      _ = try await writer.submit(
+        Command(
+          id: .random(), actor: author.actorOrUser, reason: author.reason,
+          change: .bootstrap([seed])))
+    } catch {
+      writer.close()
+      throw error
+    }
+    return writer
+  }
+
+  private static func openOrCreate(in folder: String) throws -> FolderWriter {
     do {
       return try FolderWriter(creating: .random(), in: folder)
     } catch let problem as Problem where problem.code == "log-exists" {
-      guard !empty else { throw problem }
       let writer = try FolderWriter(folder: folder)
       guard writer.state.appliedThrough == .zero else {
         writer.close()

@@ -66,6 +66,8 @@ extension Problem {
     case .isMirror: (status, code) = (.refused, "is-mirror")
     case .ofCluster: (status, code) = (.refused, "of-cluster")
     case .notLeading: (status, code) = (.unavailable, "not-leading")
+    case .stream(_, .exists): (status, code) = (.refused, "cluster-exists")
+    case .stream(_, .missing): (status, code) = (.notFound, "no-cluster")
     case .stream: (status, code) = (.unavailable, "shared-stream")
     case .windowHeldBack: (status, code) = (.unavailable, "window-full")
     case .cancelled(let position):

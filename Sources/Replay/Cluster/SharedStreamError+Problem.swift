@@ -26,7 +26,8 @@ extension SharedStreamError {
     case .refused: "give the node the certificate, or user and password, that they ask for"
     case .windowFull: "look which member holds the window back, or give the servers more room"
     case .trimmed: "fetch them from another member"
-    case .missing: "start the member first that has the catalog"
+    case .missing:
+      "start the member first that has the catalog, or make the cluster: cadastre cluster init"
     case .exists: "follow it, or choose another name"
     case .damaged: "look at what the servers keep, with the release that wrote it"
     }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import CadastreClient
 import Catalog
+import Etcd
 import Replay
 
 struct ClusterCommand: AsyncParsableCommand {
@@ -12,13 +13,13 @@ struct ClusterCommand: AsyncParsableCommand {
       it in a folder of its own; etcd holds what some member has not stored yet.
 
       A first cluster:
-        cadastre init ./a
-        cadastre cluster adopt ./a --log etcd://10.0.0.1:2379,10.0.0.2:2379,10.0.0.3:2379/prod
+        cadastre cluster init ./a --log etcd://10.0.0.1:2379,10.0.0.2:2379,10.0.0.3:2379/prod
         cadastre serve --log etcd://…/prod --folder ./a --member a --region home
         cadastre serve --log etcd://…/prod --folder ./b --member b --region home
       """,
     subcommands: [
-      ClusterStatusCommand.self, ClusterAdoptCommand.self, ClusterLeaveCommand.self,
+      ClusterInitCommand.self, ClusterStatusCommand.self, ClusterMembersCommand.self,
+      ClusterDoctorCommand.self, ClusterAdoptCommand.self, ClusterLeaveCommand.self,
     ])
 }
 
@@ -30,7 +31,7 @@ struct ClusterStreamOptions: ParsableArguments {
 
   @OptionGroup var access: EtcdOptionsGroup
 
-  func stream() throws -> any SharedStream {
+  func stream() throws -> EtcdStream {
     guard let access = try access.access(log) else {
       throw ValidationError(
         "\"\(log)\" is no cluster's log: write \(ClusterURL.scheme)HOST:PORT,HOST:PORT/CLUSTER")
@@ -55,109 +56,43 @@ struct ClusterStatusCommand: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let stream = try cluster.stream()
-    do {
-      guard let catalog = try await stream.catalog() else {
-        throw SharedStreamError.missing(stream.name)
-      }
-      let tail = try await stream.tail()
-      let trimmed = try await stream.trimmedThrough()
-      let leader = try await stream.leader()
-      let members = try await stream.progress()
-      let usage = try await stream.usage()
-      var table = TextTable(
-        .left("member"), .left("address"), .left("role"), .right("stored"), .right("behind"))
-      for member in members {
-        table.add(
-          member.member.name.name, member.member.address,
-          member.member.name == leader?.member.name ? "leader" : "member",
-          grouped(member.storedThrough.rawValue),
-          grouped(tail.position.rawValue - min(tail.position, member.storedThrough).rawValue))
-      }
-      let text = """
-        catalog   \(catalog)
-        leader    \(leader.map { "\($0.member.name) at \($0.member.address), term \($0.term)" } ?? "nobody")
-        version   \(tail.version)
-        position  \(tail.position)
-        window    entries \(trimmed.next) to \(tail.position)
-        etcd      \(usage.map { "\(grouped($0.used)) bytes in use" } ?? "unknown")
-
-        """
-      output.write(
-        [
-          "catalog": .string("\(catalog)"),
-          "leader": JSON(leader.map { $0.member.name.name }),
-          "leader_address": JSON(leader.map(\.member.address)),
-          "term": JSON(leader?.term.rawValue),
-          "version": .number(tail.version.rawValue), "position": .number(tail.position.rawValue),
-          "trimmed_through": .number(trimmed.rawValue),
-          "etcd_bytes_in_use": JSON(usage?.used),
-          "members": .array(
-            members.map {
-              [
-                "name": .string($0.member.name.name), "address": .string($0.member.address),
-                "stored_through": .number($0.storedThrough.rawValue),
-              ]
-            }),
-        ],
-        else: text + table.text(style: StandardStream.output.style))
-    } catch let error as SharedStreamError {
-      throw StoreError.stream(stream.name, error)
+    let overview = try await ClusterOverview.read(cluster.stream())
+    let (tail, leader, usage) = (overview.tail, overview.leader, overview.usage)
+    var table = TextTable(
+      .left("member"), .left("address"), .left("role"), .right("stored"), .right("behind"))
+    for member in overview.members {
+      table.add(
+        member.member.name.name, member.member.address,
+        overview.role(of: member), grouped(member.storedThrough.rawValue),
+        grouped(overview.lag(of: member)))
     }
-  }
-}
+    let text = """
+      catalog   \(overview.catalog)
+      leader    \(leader.map { "\($0.member.name) at \($0.member.address), term \($0.term)" } ?? "nobody")
+      version   \(tail.version)
+      position  \(tail.position)
+      window    \(overview.window)
+      etcd      \(usage.map { "\(grouped($0.used)) bytes in use" } ?? "unknown")
 
-struct ClusterAdoptCommand: AsyncParsableCommand {
-  static let configuration = CommandConfiguration(
-    commandName: "adopt",
-    abstract: "Move the catalog of a folder into a cluster: every entry, hash and version stays.",
-    discussion: """
-      The cluster's log goes on after the last entry of the folder's, which becomes a member's own \
-      log: nobody serves or writes it but as a member from then on. The other members fetch what is \
-      before from the first. Where the cluster has this catalog already, nothing happens.
-
-      Examples:
-        cadastre cluster adopt ./catalog --log etcd://127.0.0.1:2379/prod
-      """)
-
-  @Argument(
-    help: ArgumentHelp("The folder of the catalog.", valueName: "dir"), transform: parsePath)
-  var folder: String
-
-  @OptionGroup var cluster: ClusterStreamOptions
-  @OptionGroup var output: OutputOptions
-
-  func run() async throws {
-    let stream = try cluster.stream()
-    do {
-      let log = try EventLog.open(folder: folder, mode: .readWrite)
-      defer { log.releaseForWriting() }
-      switch try log.keeper() {
-      case .leader: break
-      case .mirrored: throw StoreError.isMirror(folder: folder)
-      case .cluster(let name) where name != stream.name:
-        throw StoreError.stream(name, .exists(name))
-      case .cluster: break
-      }
-      let tail = try log.tail()
-      let known = try await stream.catalog()
-      guard known == nil || known == log.catalog else {
-        throw StoreError.otherCatalog(expected: known ?? log.catalog, found: log.catalog)
-      }
-      // First, so that nobody leads the folder on its own once the stream goes on after it.
-      try log.setKeeper(.cluster(stream.name))
-      if known == nil { try await stream.create(log.catalog, after: tail) }
-      output.write(
-        [
-          "catalog": .string("\(log.catalog)"), "cluster": .string(stream.name),
-          "position": .number(tail.position.rawValue), "hash": .string("\(tail.hash)"),
-          "version": .number(tail.version.rawValue),
-        ],
-        else: "\(folder) is a member's log in cluster \(stream.name), which goes on after entry "
-          + "\(tail.position), version \(tail.version)\n")
-    } catch let error as SharedStreamError {
-      throw StoreError.stream(stream.name, error)
-    }
+      """
+    output.write(
+      [
+        "catalog": .string("\(overview.catalog)"),
+        "leader": JSON(leader.map { $0.member.name.name }),
+        "leader_address": JSON(leader.map(\.member.address)),
+        "term": JSON(leader?.term.rawValue),
+        "version": .number(tail.version.rawValue), "position": .number(tail.position.rawValue),
+        "trimmed_through": .number(overview.trimmedThrough.rawValue),
+        "etcd_bytes_in_use": JSON(usage?.used),
+        "members": .array(
+          overview.members.map {
+            [
+              "name": .string($0.member.name.name), "address": .string($0.member.address),
+              "stored_through": .number($0.storedThrough.rawValue),
+            ]
+          }),
+      ],
+      else: text + table.text(style: StandardStream.output.style))
   }
 }
 
