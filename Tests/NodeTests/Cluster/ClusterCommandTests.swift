@@ -83,4 +83,56 @@ import Testing
       #expect(try await cadastre("serve", "--log", a).status != 0)
     }
   }
+
+  @Test func aLostClusterIsRestoredFromItsBackup() async throws {
+    try await withTemporaryFolder { folder in
+      func path(_ name: String) -> String { folder.appending(path: name).path }
+      let backup = path("prod.backup")
+      let before: Head
+      do {
+        let etcd = try EtcdServers()
+        let log = "etcd://\(etcd.endpoints[0])/prod"
+        #expect(try await cadastre("cluster", "init", path("a"), "--log", log).status == 0)
+        let node = ServedNode(
+          "a", in: folder,
+          ["--log", log, "--folder", path("a"), "--member", "a", "--region", "home"])
+        try await node.start()
+        try await until {
+          try await cadastre("split", "--at", "m", "--server", "\(node.address)").status == 0
+        }
+        // While it serves.
+        let made = try await cadastre(
+          "cluster", "backup", path("a"), "--out", backup, "--log", log, "--json")
+        #expect(made.status == 0, "\(made.errors)")
+        before = try head(await cadastre("status", "--server", "\(node.address)", "--json"))
+        #expect(before.version == 2)
+        // Where the cluster is, nothing is restored.
+        let refused = try await cadastre(
+          "cluster", "restore", backup, "--into", path("b"), "--log", log, "--json")
+        #expect(refused.status == 4)
+        #expect(!FileManager.default.fileExists(atPath: path("b")))
+        try await node.stop()
+      }
+      let etcd = try EtcdServers()
+      let log = "etcd://\(etcd.endpoints[0])/prod"
+      let restored = try await cadastre(
+        "cluster", "restore", backup, "--into", path("b"), "--log", log, "--json")
+      #expect(restored.status == 0, "\(restored.errors)")
+      let node = ServedNode(
+        "b", in: folder,
+        ["--log", log, "--folder", path("b"), "--member", "b", "--region", "home"])
+      try await node.start()
+      #expect(try head(await cadastre("status", "--server", "\(node.address)", "--json")) == before)
+      try await until {
+        try await cadastre("split", "--at", "q", "--server", "\(node.address)").status == 0
+      }
+      try await node.stop()
+      #expect(try await cadastre("verify", "--log", path("b")).status == 0)
+      // A folder that is no member's has no part in the cluster.
+      #expect(try await cadastre("init", path("c")).status == 0)
+      let foreign = try await cadastre(
+        "cluster", "backup", path("c"), "--out", path("c.backup"), "--log", log, "--json")
+      #expect(try foreign.error["code"].string == "not-a-member")
+    }
+  }
 }

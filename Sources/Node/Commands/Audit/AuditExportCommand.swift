@@ -30,25 +30,31 @@ struct AuditExportCommand: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let outcome = try export()
+    let folder = try folder.folder()
+    let outcome = try Self.export(at: at, to: out) { () throws(StoreError) in
+      try EventLog.open(folder: folder, mode: .readOnly)
+    }
     output.write(
       outcome.manifest.json.adding(["file": .string(out), "bytes": .number(outcome.byteCount)]),
       else: outcome.manifest.text(
         "exported", [("file", "\(out), \(grouped(outcome.byteCount)) bytes")]))
   }
 
-  private func export() throws -> Exporter.Outcome {
+  /// Exports a whole log, or the catalog as of a version, and shows how far it has come.
+  static func export(
+    at version: AsOf? = nil, to out: String, _ open: () throws(StoreError) -> EventLog
+  ) throws -> Exporter.Outcome {
     let bar = ReplayBar("exporting")
     defer { bar.finish() }
     do {
-      let log = try EventLog.open(folder: try folder.folder(), mode: .readOnly)
+      let log = try open()
       let checkpoints = try CheckpointStore.open(
         folder: log.folder, mode: .readOnly, catalog: log.catalog)
       var exporter = Exporter(log, checkpoints: checkpoints)
       exporter.onProgress = bar.update
       exporter.isCancelled = { Task.isCancelled }
-      guard let at else { return try exporter.exportLog(to: out) }
-      return try exporter.exportCatalog(at: try AuditReader(log).resolve(at).version, to: out)
+      guard let version else { return try exporter.exportLog(to: out) }
+      return try exporter.exportCatalog(at: try AuditReader(log).resolve(version).version, to: out)
     } catch let error as ExportError {
       throw Problem(error)
     } catch let error as AuditError {
@@ -82,20 +88,24 @@ struct AuditRestoreCommand: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let bar = ReplayBar("restoring")
-    let manifest: ExportManifest
-    do {
-      defer { bar.finish() }
-      var restorer = Restorer()
-      restorer.onProgress = { if $0.entryTotal > 0 { bar.update($0) } }
-      restorer.isCancelled = { Task.isCancelled }
-      manifest = try restorer.restore(file, into: into)
-    } catch {
-      throw Problem(error)
-    }
+    let manifest = try Self.restore(file, into: into)
     output.write(
       manifest.json.adding(["folder": .string(into)]),
       else: manifest.text("restored", [("folder", into)]))
+  }
+
+  /// Makes a folder of an export, and shows how far it has come.
+  static func restore(_ file: String, into folder: String) throws -> ExportManifest {
+    let bar = ReplayBar("restoring")
+    defer { bar.finish() }
+    var restorer = Restorer()
+    restorer.onProgress = { if $0.entryTotal > 0 { bar.update($0) } }
+    restorer.isCancelled = { Task.isCancelled }
+    do {
+      return try restorer.restore(file, into: folder)
+    } catch {
+      throw Problem(error)
+    }
   }
 }
 

@@ -62,12 +62,8 @@ struct ClusterInitCommand: AsyncParsableCommand {
 
   func run() async throws {
     let stream = try cluster.stream()
-    do {
-      // First, so that nothing is made in the folder where etcd has the cluster or cannot be reached.
-      guard try await stream.catalog() == nil else { throw SharedStreamError.exists(stream.name) }
-    } catch let error as SharedStreamError {
-      throw StoreError.stream(stream.name, error)
-    }
+    // First, so that nothing is made in the folder where etcd has the cluster or cannot be reached.
+    try await stream.checkMissing()
     try await FolderWriter.withOneRoute(in: folder, group: group, by: author).close()
     let member = try await MemberLog.adopt(folder, into: stream)
     output.write(member.json, else: member.text)
@@ -84,14 +80,19 @@ struct MemberLog: Sendable {
   /// Makes a folder's log a member's, and the cluster's log go on after it; where that is done
   /// already, nothing.
   ///
+  /// `takesMirrors`: also a log that is a copy of another, as a restored one is.
+  ///
   /// - Throws: ``StoreError`` when the cluster has another catalog, the folder is a mirror's or
   ///   another cluster's, or etcd cannot be reached. The folder is as it was then, or a member's.
-  static func adopt(_ folder: String, into stream: EtcdStream) async throws -> Self {
+  static func adopt(
+    _ folder: String, into stream: EtcdStream, takesMirrors: Bool = false
+  ) async throws -> Self {
     do {
       let log = try EventLog.open(folder: folder, mode: .readWrite)
       defer { log.releaseForWriting() }
       switch try log.keeper() {
       case .leader: break
+      case .mirrored where takesMirrors: break
       case .mirrored: throw StoreError.isMirror(folder: folder)
       case .cluster(let name) where name != stream.name:
         throw StoreError.stream(name, .exists(name))
@@ -122,5 +123,18 @@ struct MemberLog: Sendable {
   var text: String {
     "\(folder) is a member's log in cluster \(cluster), which goes on after entry "
       + "\(tail.position), version \(tail.version)\n"
+  }
+}
+
+extension EtcdStream {
+  /// - Throws: ``StoreError/stream(_:_:)`` when the stream is there, or etcd cannot be reached.
+  func checkMissing() async throws(StoreError) {
+    let known: CatalogID?
+    do {
+      known = try await catalog()
+    } catch {
+      throw .stream(name, error)
+    }
+    if known != nil { throw .stream(name, .exists(name)) }
   }
 }

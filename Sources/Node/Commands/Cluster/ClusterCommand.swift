@@ -20,6 +20,7 @@ struct ClusterCommand: AsyncParsableCommand {
     subcommands: [
       ClusterInitCommand.self, ClusterStatusCommand.self, ClusterMembersCommand.self,
       ClusterDoctorCommand.self, ClusterAdoptCommand.self, ClusterLeaveCommand.self,
+      ClusterBackupCommand.self, ClusterRestoreCommand.self,
     ])
 }
 
@@ -130,10 +131,7 @@ struct ClusterLeaveCommand: AsyncParsableCommand {
       let log = try EventLog.open(folder: folder, mode: .readWrite)
       defer { log.releaseForWriting() }
       guard try log.keeper() == .cluster(stream.name) else {
-        throw Problem(
-          .refused, code: "not-a-member",
-          "\(folder) is not the log of a member of cluster \(stream.name)",
-          help: "name the folder that was served with --folder")
+        throw Problem.notAMember(folder, of: stream.name)
       }
       let tail = try log.tail()
       if try await stream.catalog() != nil {
