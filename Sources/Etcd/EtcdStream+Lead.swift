@@ -75,7 +75,12 @@ extension EtcdStream {
     while true {
       try Task.checkCancellation()
       do {
-        if let lead = try await candidacy(of: member) { return lead }
+        let named = try await value(of: keys.successor)
+        if let named, try StoredValues.progress(named.value).member.name != member.name {
+          try await Task.sleep(for: .milliseconds(200))
+          continue
+        }
+        if let lead = try await candidacy(of: member, named: named) { return lead }
         try await untilNobodyLeads()
       } catch is CancellationError {
         throw CancellationError()
@@ -87,14 +92,16 @@ extension EtcdStream {
     }
   }
 
-  /// Takes the lead where nobody has it.
-  private func candidacy(of member: ClusterMember) async throws -> EtcdLeadership? {
+  /// Takes the lead where nobody has it, and where nobody was named since `named` was read.
+  private func candidacy(
+    of member: ClusterMember, named: Mvccpb_KeyValue?
+  ) async throws -> EtcdLeadership? {
     let value = try StoredValues.member(member)
     let begun = ContinuousClock.now
     let lease = try await client.grant(seconds: client.options.leaseSeconds)
     let won: Int64?
     do {
-      won = try await revision(of: value, boundTo: lease)
+      won = try await revision(of: value, boundTo: lease, named: named)
       try Task.checkCancellation()
     } catch {
       await giveBack(lease)
@@ -109,13 +116,20 @@ extension EtcdStream {
       seconds: client.options.leaseSeconds, begun: begun)
   }
 
-  /// Makes the leader's key where there is none.
+  /// Makes the leader's key where there is none, and forgets who was named to.
   ///
   /// - Returns: The revision that made it; nil where there is another's.
-  private func revision(of value: Data, boundTo lease: Int64) async throws -> Int64? {
+  private func revision(
+    of value: Data, boundTo lease: Int64, named: Mvccpb_KeyValue?
+  ) async throws -> Int64? {
     let request = Etcdserverpb_TxnRequest.with {
-      $0.compare = [.created(keys.leader, at: 0)]
-      $0.success = [.put(keys.leader, value, lease: lease)]
+      $0.compare = [
+        .created(keys.leader, at: 0), .changed(keys.successor, at: named?.modRevision ?? 0),
+      ]
+      $0.success = [
+        .put(keys.leader, value, lease: lease),
+        .delete(keys.successor, StreamKeys.after(keys.successor)),
+      ]
     }
     do throws(EtcdError) {
       let answer = try await client.transact(request)

@@ -13,6 +13,7 @@ struct StreamKeys: Sendable {
   var tail: Data { key("tail") }
   var trimmed: Data { key("trimmed") }
   var leader: Data { key("leader") }
+  var successor: Data { key("next") }
   var appends: Data { key("b/") }
   var pieces: Data { key("c/") }
   var members: Data { key("m/") }

@@ -25,6 +25,8 @@ package final class MemoryCluster: Sendable {
     var trimmedThrough = LogPosition.zero
     var leader: LeaderRecord?
     var lastTerm: UInt64 = 0
+    /// Who was named to lead after the term that leads, or that has ended.
+    var successor: (id: UInt64, member: ClusterMember)?
     var campaigns: [(id: UInt64, member: ClusterMember)] = []
     var won: [UInt64: ClusterTerm] = [:]
     /// Why terms ended.
@@ -59,8 +61,13 @@ package final class MemoryCluster: Sendable {
     }
 
     mutating func elect() {
-      guard leader == nil, !campaigns.isEmpty else { return }
-      let next = campaigns.removeFirst()
+      guard leader == nil else { return }
+      let index = campaigns.firstIndex { campaign in
+        successor.map { $0.member.name == campaign.member.name } ?? true
+      }
+      guard let index else { return }
+      let next = campaigns.remove(at: index)
+      successor = nil
       lastTerm += 1
       leader = LeaderRecord(member: next.member, term: ClusterTerm(lastTerm))
       won[next.id] = ClusterTerm(lastTerm)

@@ -193,6 +193,32 @@ package final class MemoryStream: SharedStream {
     return MemoryLeadership(cluster: cluster, term: term)
   }
 
+  package func nameSuccessor(
+    _ member: ClusterMember, of term: ClusterTerm, lifetime: Duration
+  ) async throws(SharedStreamError) {
+    try await travel()
+    let id = cluster.change { contents -> UInt64? in
+      guard contents.leader?.term == term else { return nil }
+      let id = contents.makeID()
+      contents.successor = (id, member)
+      return id
+    }
+    guard let id else { throw .deposed(term) }
+    Task.detached { [cluster] in
+      try? await Task.sleep(for: lifetime)
+      cluster.change { contents in
+        guard contents.successor?.id == id else { return }
+        contents.successor = nil
+        contents.elect()
+      }
+    }
+  }
+
+  package func successor(of term: ClusterTerm) async throws(SharedStreamError) -> ClusterMember? {
+    try await travel()
+    return cluster.look { $0.leader?.term == term ? $0.successor?.member : nil }
+  }
+
   /// Waits until `isDone`, which is asked at each change.
   private func waiting(_ isDone: () -> Bool) async throws {
     let (wakeUps, id) = cluster.changes()

@@ -141,6 +141,40 @@ import Testing
     }
   }
 
+  @Test func theNamedMemberAloneIsElected() async throws {
+    try await with { bench in
+      let stream = bench.stream
+      try await stream.create(StreamEntries.catalog, after: Self.origin)
+      let (b, c) = (
+        ClusterMember(name: Self.name("b"), address: "127.0.0.1:2"),
+        ClusterMember(name: Self.name("c"), address: "127.0.0.1:3")
+      )
+      let first = try await stream.campaign(Self.member)
+      let waiting = Task { try await stream.campaign(b) }
+      #expect(try await stream.successor(of: first.term) == nil)
+      try await stream.nameSuccessor(c, of: first.term, lifetime: .seconds(60))
+      #expect(try await stream.successor(of: first.term) == c)
+      await first.resign()
+      // Long enough for the other, which has waited all the time.
+      try await Task.sleep(for: .milliseconds(600))
+      #expect(try await stream.leader() == nil)
+      let second = try await stream.campaign(c)
+      #expect(try await stream.leader() == LeaderRecord(member: c, term: second.term))
+      #expect(try await stream.value(of: stream.keys.successor) == nil)
+      // What was meant for a term says nothing to a later one, and is not even written.
+      await #expect(throws: SharedStreamError.deposed(first.term)) {
+        try await stream.nameSuccessor(b, of: first.term, lifetime: .seconds(60))
+      }
+      #expect(try await stream.value(of: stream.keys.successor) == nil)
+      // One that does not come is forgotten.
+      try await stream.nameSuccessor(Self.member, of: second.term, lifetime: .seconds(1))
+      await second.resign()
+      let third = try await waiting.value
+      #expect(try await stream.leader()?.member == b)
+      await third.resign()
+    }
+  }
+
   /// What the appender is told when the answer to its append was lost: what became of it, also once
   /// another leads and has gone on behind it.
   @Test func anAppendWhoseAnswerWasLostIsRecognised() async throws {

@@ -67,8 +67,15 @@ extension ClusterNode {
     core.setRole(.leader)
     core.logger.notice(
       "leading", metadata: ["stream": "\(stream.name)", "term": "\(lead.term)"])
-    let why = await untilOver(lead, losses)
-    if why == nil { await drain() }
+    let end = await untilOver(lead, losses)
+    switch end {
+    case .lost: break
+    case .shutDown: await drain()
+    case .handedOver:
+      // This node goes on: what comes from now on waits for the other to lead.
+      log.stopLeading()
+      await drain()
+    }
     log.stopLeading()
     core.freshness.disconnected()
     core.updateCluster { status in
@@ -79,7 +86,7 @@ extension ClusterNode {
       "leading no more",
       metadata: [
         "stream": "\(stream.name)", "term": "\(lead.term)",
-        "reason": "\(why ?? "this node is shutting down")",
+        "reason": "\(end)",
       ])
   }
 
@@ -99,21 +106,36 @@ extension ClusterNode {
     }
   }
 
-  /// Waits until a lead is over, and says why; nil when the node shuts down.
-  private func untilOver(_ lead: any Leadership, _ losses: AsyncStream<String>) async -> String? {
-    await withTaskGroup(of: String?.self) { [core] group in
-      group.addTask { await lead.untilLost() }
+  /// Waits until a lead is over, or is to be.
+  private func untilOver(_ lead: any Leadership, _ losses: AsyncStream<String>) async -> LeadEnd {
+    await withTaskGroup(of: LeadEnd.self) { [core] group in
+      group.addTask { .lost(await lead.untilLost()) }
       group.addTask {
-        for await why in losses { return why }
-        return nil
+        for await why in losses { return .lost(why) }
+        return .shutDown
       }
       group.addTask {
         await core.changes.untilClosed()
-        return nil
+        return .shutDown
       }
+      group.addTask { await self.untilSuccessor(of: lead.term) }
       defer { group.cancelAll() }
-      return await group.next() ?? nil
+      return await group.next() ?? .shutDown
     }
+  }
+
+  /// Waits until another member was named to lead next that can do so at once.
+  private func untilSuccessor(of term: ClusterTerm) async -> LeadEnd {
+    while await sleep(options.reportInterval) {
+      guard let named = (try? await stream.successor(of: term)) ?? nil,
+        named.name != options.name,
+        let progress = try? await stream.progress().first(where: { $0.member.name == named.name })
+      else { continue }
+      let last = core.store.current.appliedThrough
+      let lag = last.rawValue - min(last, progress.storedThrough).rawValue
+      if lag <= options.handOverLag { return .handedOver(named.name) }
+    }
+    return .shutDown
   }
 
   /// Lets commands end that are under way; new ones are refused already.
@@ -191,5 +213,21 @@ extension ClusterNode {
         metadata: ["bytes": "\(usage.used)", "quota": "\(usage.quota)"])
     }
     return isNearlyFull
+  }
+}
+
+/// Why a member leads no more.
+private enum LeadEnd: CustomStringConvertible {
+  case lost(String)
+  case shutDown
+  /// It was asked to let another member lead.
+  case handedOver(MemberName)
+
+  var description: String {
+    switch self {
+    case .lost(let why): why
+    case .shutDown: "this node is shutting down"
+    case .handedOver(let name): "\(name) is to lead, as was asked for"
+    }
   }
 }

@@ -125,6 +125,8 @@ package struct ClusterOptions: Sendable {
   package var takeOverLimit: Duration = .seconds(10)
   /// How long commands may take that are under way when the node gives its lead back.
   package var drainLimit: Duration = .seconds(5)
+  /// How many entries one may lack at most that the lead is handed over to.
+  package var handOverLag: UInt64 = 1_000
 
   package init(stream: any SharedStream, name: MemberName) {
     self.stream = stream

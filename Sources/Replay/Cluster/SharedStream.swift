@@ -54,7 +54,7 @@ package protocol SharedStream: Sendable {
   ) async throws
 
   /// Waits until this member leads. Cancelling the task gives up, and leaves nothing behind that
-  /// could win later.
+  /// could win later. While a successor is named, it alone is elected.
   func campaign(_ member: ClusterMember) async throws -> any Leadership
 
   /// Who leads, by a linearizable read; nil when nobody does.
@@ -62,6 +62,17 @@ package protocol SharedStream: Sendable {
 
   /// Lends the leader, now and whenever another leads or none, until the task is cancelled.
   func watchLeader(_ body: @Sendable (LeaderRecord?) async -> Void) async throws
+
+  /// Names the member that is to lead after a term. The leader gives the lead to it when it hears of
+  /// that. Until it leads, or the word is forgotten after `lifetime`, nobody else is elected.
+  ///
+  /// - Throws: ``SharedStreamError/deposed(_:)`` when that term leads no more; nobody is named then.
+  func nameSuccessor(
+    _ member: ClusterMember, of term: ClusterTerm, lifetime: Duration
+  ) async throws(SharedStreamError)
+
+  /// Who was named to lead after a term, while that leads; nil when nobody was.
+  func successor(of term: ClusterTerm) async throws(SharedStreamError) -> ClusterMember?
 
   /// Says how far this member has stored the stream, for the window to go on. The word is forgotten
   /// when it is not said again for `lifetime`: the member no longer holds the window back then.

@@ -65,6 +65,19 @@ import Testing
             try $0["stored_through"].number == after.position
           }
       }
+      // The lead goes to either, at an operator's word.
+      for name in ["b", "a"] {
+        let moved = try await cadastre(
+          "cluster", "leader", "move", name, "--log", log, "--json")
+        #expect(moved.status == 0, "\(moved.errors)")
+        #expect(try moved.json["leader"].string == name)
+        let status = try await cadastre("cluster", "status", "--log", log, "--json").json
+        #expect(try status["leader"].string == name)
+        #expect(try status["term"].number == moved.json["term"].number)
+      }
+      let nobody = try await cadastre("cluster", "leader", "move", "x", "--log", log)
+      #expect(nobody.status == 5)
+      #expect(nobody.errors.contains("those that are: a, b"))
       let led = try await cadastre("cluster", "leave", a, "--log", log, "--json")
       #expect(led.status != 0)
       try await second.stop()

@@ -19,8 +19,8 @@ struct ClusterCommand: AsyncParsableCommand {
       """,
     subcommands: [
       ClusterInitCommand.self, ClusterStatusCommand.self, ClusterMembersCommand.self,
-      ClusterDoctorCommand.self, ClusterAdoptCommand.self, ClusterLeaveCommand.self,
-      ClusterBackupCommand.self, ClusterRestoreCommand.self,
+      ClusterDoctorCommand.self, ClusterLeaderCommand.self, ClusterAdoptCommand.self,
+      ClusterLeaveCommand.self, ClusterBackupCommand.self, ClusterRestoreCommand.self,
     ])
 }
 
