@@ -16,12 +16,16 @@ extension ClusterNode {
       let before = core.store.current.appliedThrough
       let failure: any Error
       do {
-        try await followStream()
+        try await followSource()
         continue
       } catch {
         failure = error
       }
       if isOver { return }
+      if let lost = failure as? PeerLost {
+        leave(lost)
+        continue
+      }
       let pause = await recover(from: failure) { backoff.next(using: &generator) }
       if core.store.current.appliedThrough > before { backoff.reset() }
       core.updateLearner { learner in
@@ -46,18 +50,25 @@ extension ClusterNode {
     }
   }
 
-  /// Follows until this member leads.
-  private func followStream() async throws {
+  /// Follows until this member leads, or entries are to be taken from elsewhere.
+  private func followSource() async throws {
+    let source = source()
+    note(source)
     try await untilClosed { [self] in
       try await withThrowingTaskGroup(of: Void.self) { group in
         defer { group.cancelAll() }
         group.addTask { [self] in
           if let condition = core.store.condition { throw FollowFailure.logNotWhole(condition) }
-          try await stream.follow(after: core.store.current.appliedThrough) {
-            try await self.take($0)
+          switch source {
+          case .stream:
+            try await stream.follow(after: core.store.current.appliedThrough) {
+              try await self.take($0)
+            }
+          case .peer(let peer): try await follow(peer: peer)
           }
         }
         group.addTask { _ = await self.untilRole(.leader) }
+        group.addTask { await self.untilOther(than: source) }
         try await group.next()
       }
     }
@@ -193,6 +204,7 @@ extension ClusterNode {
         let number = core.freshness.probe(at: core.clock.now())
         if let tail = try? await stream.tail() {
           heard(tail, answering: number, after: header)
+          compare(tail.position)
         }
       }
       guard await sleep(following.probeInterval) else { return }

@@ -57,6 +57,9 @@ extension ClusterNode {
   /// Leads from the moment when this log has what the stream has until the lead is over.
   private func serve(_ lead: any Leadership, _ record: LeaderRecord) async throws {
     guard let log = core.store.shared else { return }
+    // Who is to lead has to have what the stream has, whoever else knows it or not.
+    setStreamOnly(true)
+    defer { setStreamOnly(false) }
     let (losses, lose) = AsyncStream.makeStream(of: String.self)
     try await takeUp(lead, log, record) { lose.yield($0) }
     core.leaderAddress = record.member.address

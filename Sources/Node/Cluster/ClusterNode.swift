@@ -15,6 +15,10 @@ final class ClusterNode: Sendable {
   let following: FollowOptions
   /// Who leads, as last heard.
   private let known = Mutex<LeaderRecord?>(nil)
+  /// From where entries are taken.
+  let tail: Mutex<TailChoice>
+  /// Where others reach this node; empty until that is known.
+  let ownAddress = Mutex("")
 
   init(
     _ core: NodeCore, sink: ClusterSink, links: LeaderLinks, options: ClusterOptions,
@@ -25,6 +29,7 @@ final class ClusterNode: Sendable {
     self.links = links
     self.options = options
     self.following = following
+    tail = Mutex(TailChoice(options: options.tail))
   }
 
   var stream: any SharedStream { options.stream }
@@ -38,6 +43,7 @@ final class ClusterNode: Sendable {
   /// `address`.
   func run(at address: NodeAddress) async {
     let member = ClusterMember(name: options.name, address: "\(address)")
+    ownAddress.withLock { $0 = member.address }
     await withTaskGroup(of: Void.self) { group in
       group.addTask { await self.follow() }
       group.addTask { await self.probe() }

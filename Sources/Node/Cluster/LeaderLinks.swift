@@ -12,7 +12,8 @@ final class LeaderLinks: Sendable {
     var isShutDown = false
   }
 
-  private let connection: ConnectionOptions
+  /// How members are called.
+  let connection: ConnectionOptions
   private let state = Mutex(State())
   private let added: AsyncStream<LeaderLink>
   private let add: AsyncStream<LeaderLink>.Continuation

@@ -225,7 +225,9 @@ struct ServeCommand: AsyncParsableCommand {
     let log = try folder.folder()
     var role = follow.map { NodeConfiguration.Role.learner(of: $0) } ?? .leader
     if let access = try cluster.access(log), let member {
-      role = .member(of: ClusterOptions(stream: try openStream(access), name: member))
+      var options = ClusterOptions(stream: try openStream(access), name: member)
+      if let source = cluster.followFrom { options.followFrom = source }
+      role = .member(of: options)
     } else if let flag = cluster.firstGiven {
       throw ValidationError("\(flag) is for a cluster: give it with --log etcd://…")
     }

@@ -127,6 +127,9 @@ package struct ClusterOptions: Sendable {
   package var drainLimit: Duration = .seconds(5)
   /// How many entries one may lack at most that the lead is handed over to.
   package var handOverLag: UInt64 = 1_000
+  /// From whom the node takes what others append, while it can, and when it cannot.
+  package var followFrom = TailSource.stream
+  package var tail = TailChoice.Options()
 
   package init(stream: any SharedStream, name: MemberName) {
     self.stream = stream

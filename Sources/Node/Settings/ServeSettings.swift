@@ -13,6 +13,10 @@ enum ServeSettings {
       "folder", parsePath, default: nil, example: "./member",
       "With log etcd://...: the folder of the node's own log; it is made where there is none."),
     .value(
+      "follow-from", parseTailSource, default: "etcd", example: "peer",
+      "With log etcd://...: take what others append from etcd, from the member that leads (peer), or "
+        + "from members at HOST:PORT,..., as far as etcd vouches for it."),
+    .value(
       "etcd-ca", parsePath, default: nil, example: "./etcd-ca.pem",
       "Encrypt, and trust etcd servers whose certificates are signed by those in this file."),
     .value(

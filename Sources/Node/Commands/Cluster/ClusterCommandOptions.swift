@@ -10,13 +10,41 @@ struct ClusterCommandOptions: ParsableArguments {
     transform: parsePath)
   var folder: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "With --log etcd://…: take what others append from etcd, from a peer, which is the member that "
+        + "leads, or from the first of these members that can be followed. Default: etcd.",
+      discussion:
+        "Nothing is stored that etcd does not vouch for; it takes the place of a peer that is gone or "
+        + "behind, and of any where the node is to lead.",
+      valueName: "etcd|peer|host:port,..."),
+    transform: parseTailSource)
+  var followFrom: TailSource?
+
   @OptionGroup var etcd: EtcdOptionsGroup
 
   /// What is given though it is for a cluster; nil when nothing is.
-  var firstGiven: String? { folder == nil ? etcd.firstGiven : "--folder" }
+  var firstGiven: String? {
+    if folder != nil { return "--folder" }
+    return followFrom == nil ? etcd.firstGiven : "--follow-from"
+  }
 
   /// How to reach the cluster that `log` means; nil where it means a folder.
   func access(_ log: String) throws -> ClusterAccess? { try etcd.access(log) }
+}
+
+/// Reads from whom a member of a cluster takes what others append.
+@Sendable
+func parseTailSource(_ text: String) throws -> TailSource {
+  switch text {
+  case "etcd": return .stream
+  case "peer": return .leader
+  default:
+    guard text.contains(":") else {
+      throw ValidationError("give etcd, peer, or HOST:PORT,... of members")
+    }
+    return .peers(try parseAddresses(text))
+  }
 }
 
 /// How a node, or a command, reaches etcd.
