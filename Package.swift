@@ -153,11 +153,23 @@ if !coreOnly {
     ),
     // Real etcd servers for the tests.
     .target(name: "EtcdSupport", path: "Tests/EtcdSupport", swiftSettings: settings),
+    // Certificates for the tests.
+    .target(
+      name: "TLSSupport",
+      dependencies: [
+        "CadastreClient",
+        .product(name: "Crypto", package: "swift-crypto"),
+        .product(name: "SwiftASN1", package: "swift-asn1"),
+        .product(name: "X509", package: "swift-certificates"),
+      ],
+      path: "Tests/TLSSupport", swiftSettings: settings),
     .testTarget(
       name: "EtcdTests",
       dependencies: [
         "Etcd", "EtcdSupport", "CadastreClient", "Replay", "StateMachines", "Catalog",
-        "TestSupport", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+        "TestSupport", "TLSSupport",
+        .product(name: "Crypto", package: "swift-crypto"),
+        .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ],
       swiftSettings: settings
     ),
@@ -206,7 +218,7 @@ if !coreOnly {
       dependencies: [
         "Node", "CadastreClient", "CadastreProtocol", "EtcdSupport", "Replay", "StateMachines",
         "Catalog",
-        "TestSupport", "ClusterSupport",
+        "TestSupport", "TLSSupport", "ClusterSupport",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "GRPCCore", package: "grpc-swift-2"),
         .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),

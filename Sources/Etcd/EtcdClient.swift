@@ -10,6 +10,7 @@ import Synchronization
 package final class EtcdClient: Sendable {
   struct Endpoint: Sendable {
     let address: NodeAddress
+    let transport: NodeTransport
     let client: GRPCClient<NodeTransport>
     let kv: Etcdserverpb_KV.Client<NodeTransport>
     let watch: Etcdserverpb_Watch.Client<NodeTransport>
@@ -22,8 +23,7 @@ package final class EtcdClient: Sendable {
   private let endpoints: [Endpoint]
   /// The member that answered last.
   private let preferred = Mutex(0)
-  /// What the user's name and password were exchanged for.
-  private let token = Mutex<String?>(nil)
+  let credential = Mutex(EtcdCredential.unknown)
   private let running = Mutex<Task<Void, Never>?>(nil)
 
   /// Makes a client that connects once ``run()`` runs.
@@ -36,11 +36,12 @@ package final class EtcdClient: Sendable {
     self.options = options
     var endpoints: [Endpoint] = []
     for address in options.endpoints {
-      let client = GRPCClient(
-        transport: try NodeTransport(to: address, options.connection, asksWithoutCalls: false))
+      let transport = try NodeTransport(
+        to: address, options.connection, asksWithoutCalls: false)
+      let client = GRPCClient(transport: transport)
       endpoints.append(
         Endpoint(
-          address: address, client: client, kv: .init(wrapping: client),
+          address: address, transport: transport, client: client, kv: .init(wrapping: client),
           watch: .init(wrapping: client), lease: .init(wrapping: client),
           maintenance: .init(wrapping: client), auth: .init(wrapping: client)))
     }
@@ -86,7 +87,7 @@ package final class EtcdClient: Sendable {
     }
   }
 
-  private func callOptions(_ timeout: Duration?) -> CallOptions {
+  func callOptions(_ timeout: Duration?) -> CallOptions {
     var call = CallOptions.defaults
     call.timeout = timeout
     // Where there is no other member to ask, a connection is waited for as long as the call may take.
@@ -110,9 +111,8 @@ package final class EtcdClient: Sendable {
     } catch {
       switch error {
       case .lost: leave(endpoint)
-      case .refused(.unauthenticated, _) where options.user != nil:
-        // Refused means not done: a new token, and the same again.
-        token.withLock { $0 = nil }
+      case .refused where error.asksForToken && options.user != nil:
+        credential.withLock { $0 = .unknown }
         return try await attempt(at: endpoint, timeout: timeout ?? options.callTimeout, call)
       case .refused: break
       }
@@ -130,8 +130,22 @@ package final class EtcdClient: Sendable {
     } catch let error as EtcdError {
       throw error
     } catch {
-      throw EtcdError(NodeError(any: error), at: endpoint.address)
+      throw failure(of: error, at: endpoint)
     }
+  }
+
+  /// Why a call failed. One that waits for a connection until its time is up is not told why there is
+  /// none.
+  private func failure(of error: any Error, at endpoint: Endpoint) -> EtcdError {
+    let error = NodeError(any: error)
+    switch error.code {
+    case .deadlineExceeded, .unavailable:
+      if let problem = endpoint.transport.connectionProblem {
+        return .lost(problem.message, problem)
+      }
+    default: break
+    }
+    return EtcdError(error, at: endpoint.address)
   }
 
   /// Makes a call that may be made twice: at each member in turn until one answers.
@@ -160,24 +174,11 @@ package final class EtcdClient: Sendable {
       call.waitForReady = false
       return try await body(endpoint, metadata, call)
     } catch let error as RPCError {
-      let failure = EtcdError(NodeError(error), at: endpoint.address)
-      if case .refused(.unauthenticated, _) = failure { token.withLock { $0 = nil } }
+      let failure = failure(of: error, at: endpoint)
+      if failure.asksForToken { credential.withLock { $0 = .unknown } }
       if case .lost = failure { leave(endpoint) }
       throw failure
     }
-  }
-
-  /// What goes with each call: the token of the user, where there is one.
-  private func metadata(at endpoint: Endpoint) async throws -> Metadata {
-    guard let user = options.user else { return [:] }
-    if let token = token.withLock({ $0 }) { return ["token": "\(token)"] }
-    let answer = try await endpoint.auth.authenticate(
-      .with {
-        $0.name = user.name
-        $0.password = user.password
-      }, options: callOptions(options.callTimeout))
-    token.withLock { $0 = answer.token }
-    return ["token": "\(answer.token)"]
   }
 }
 

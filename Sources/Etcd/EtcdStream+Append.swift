@@ -153,7 +153,7 @@ extension EtcdStream {
         // Of an earlier request this says nothing.
         throw isPending
           ? .outcomeUnknown(message) : SharedStreamError(EtcdError.refused(code, message))
-      case .failure(.lost(let message)):
+      case .failure(.lost(let message, _)):
         isPending = true
         guard ContinuousClock.now < deadline else { throw .outcomeUnknown(message) }
       }

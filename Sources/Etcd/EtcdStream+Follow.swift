@@ -67,7 +67,8 @@ extension EtcdStream {
       } catch let error as SharedStreamError {
         switch error {
         case .trimmed, .damaged, .missing, .refused: throw error
-        case .deposed, .elsewhere, .outcomeUnknown, .unavailable, .windowFull, .exists: break
+        case .deposed, .elsewhere, .outcomeUnknown, .unavailable, .untrusted, .windowFull, .exists:
+          break
         }
         try await Task.sleep(for: .milliseconds(100))
       } catch {

@@ -34,6 +34,7 @@ extension EtcdStream {
       } catch is CancellationError {
         throw CancellationError()
       } catch {
+        if let refusal = SharedStreamError(finalRefusal: error) { throw refusal }
         try await Task.sleep(for: .milliseconds(100))
       }
     }
@@ -84,9 +85,8 @@ extension EtcdStream {
         try await untilNobodyLeads()
       } catch is CancellationError {
         throw CancellationError()
-      } catch SharedStreamError.refused(let message) {
-        throw SharedStreamError.refused(message)
       } catch {
+        if let refusal = SharedStreamError(finalRefusal: error) { throw refusal }
         try await Task.sleep(for: .milliseconds(200))
       }
     }

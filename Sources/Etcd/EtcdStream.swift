@@ -233,7 +233,20 @@ extension SharedStreamError {
       self = .unavailable(
         "\(message); make room with etcdctl compact and defrag, then etcdctl alarm disarm")
     case .refused: self = .refused("\(error)")
-    case .lost(let message): self = .unavailable(message)
+    case .lost(let message, nil): self = .unavailable(message)
+    case .lost(let message, let problem?):
+      self = .untrusted(message, remedy: problem.remedyAtEtcd)
+    }
+  }
+}
+
+extension SharedStreamError {
+  /// What etcd refuses for good; nil for what may go better another time.
+  init?(finalRefusal error: any Error) {
+    switch error {
+    case SharedStreamError.refused(let message): self = .refused(message)
+    case let error as EtcdError where error.isFinal: self = SharedStreamError(error)
+    default: return nil
     }
   }
 }

@@ -13,8 +13,28 @@ package final class EtcdServers: Sendable {
     var isPaused = false
   }
 
+  /// The files that members encrypt their clients' connections with.
+  package struct Encryption: Sendable {
+    package var certificate: String
+    package var key: String
+    /// Who signs the certificates that clients must show; nil: they need none.
+    package var clientAuthority: String?
+
+    package init(certificate: String, key: String, clientAuthority: String? = nil) {
+      (self.certificate, self.key, self.clientAuthority) = (certificate, key, clientAuthority)
+    }
+
+    fileprivate var flags: [String] {
+      ["--cert-file", certificate, "--key-file", key]
+        + (clientAuthority.map { ["--client-cert-auth", "--trusted-ca-file", $0] } ?? [])
+    }
+  }
+
   package let clientPorts: [Int]
   private let peerPorts: [Int]
+  /// Where members speak plain text with the tests, whatever their clients need.
+  let plainPorts: [Int]
+  private let encryption: Encryption?
   private let folder: String
   private let flags: [String]
   private let servers: Mutex<[Server]>
@@ -25,14 +45,15 @@ package final class EtcdServers: Sendable {
   /// Starts so many members of one cluster, and waits until they answer.
   ///
   /// - Throws: ``Failure`` when there is no etcd, or it does not come up.
-  package init(count: Int = 1, flags: [String] = []) throws {
+  package init(count: Int = 1, encryption: Encryption? = nil, flags: [String] = []) throws {
     guard Self.program != nil else {
       throw Failure(description: "there is no etcd on the PATH: `make setup` installs it")
     }
-    self.flags = flags
-    let ports = try Self.freePorts(2 * count)
+    (self.encryption, self.flags) = (encryption, flags)
+    let ports = try Self.freePorts(3 * count)
     clientPorts = Array(ports.prefix(count))
-    peerPorts = Array(ports.suffix(count))
+    peerPorts = Array(ports[count..<2 * count])
+    plainPorts = Array(ports.suffix(count))
     folder = NSTemporaryDirectory() + "etcd-\(UUID().uuidString)"
     servers = Mutex(Array(repeating: Server(), count: count))
     try FileManager.default.createDirectory(
@@ -51,17 +72,18 @@ package final class EtcdServers: Sendable {
     guard let program = Self.program else { return }
     let process = Process()
     process.executableURL = URL(fileURLWithPath: program)
-    let client = "http://127.0.0.1:\(clientPorts[index])"
+    let client = "\(encryption == nil ? "http" : "https")://127.0.0.1:\(clientPorts[index])"
     let peer = "http://127.0.0.1:\(peerPorts[index])"
     let members = peerPorts.indices.map { "m\($0)=http://127.0.0.1:\(peerPorts[$0])" }
     process.arguments =
       [
         "--name", "m\(index)", "--data-dir", "\(folder)/m\(index)",
-        "--listen-client-urls", client, "--advertise-client-urls", client,
+        "--listen-client-urls", "\(client),http://127.0.0.1:\(plainPorts[index])",
+        "--advertise-client-urls", client,
         "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
         "--initial-cluster", members.joined(separator: ","), "--initial-cluster-state", "new",
         "--heartbeat-interval", "50", "--election-timeout", "500", "--log-level", "error",
-      ] + flags
+      ] + (encryption?.flags ?? []) + flags
     process.standardOutput = FileHandle.nullDevice
     process.standardError = FileHandle.nullDevice
     try process.run()
@@ -72,7 +94,7 @@ package final class EtcdServers: Sendable {
   package func untilServing(_ index: Int, within seconds: Int = 30) throws {
     let end = Date().addingTimeInterval(TimeInterval(seconds))
     while Date() < end {
-      if Self.isHealthy(port: clientPorts[index]) { return }
+      if Self.isHealthy(port: plainPorts[index]) { return }
       usleep(50_000)
     }
     throw Failure(description: "etcd did not come up at \(endpoints[index]) within \(seconds) s")
@@ -80,8 +102,13 @@ package final class EtcdServers: Sendable {
 
   /// What etcd itself says at `/health`: that it takes reads that its cluster agrees to.
   private static func isHealthy(port: Int) -> Bool {
+    answer(of: port, to: "GET /health HTTP/1.0\r\n\r\n")?.contains("\"true\"") ?? false
+  }
+
+  /// What is answered to an HTTP request in plain text; nil without a connection.
+  static func answer(of port: Int, to request: String) -> String? {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    guard descriptor >= 0 else { return false }
+    guard descriptor >= 0 else { return nil }
     defer { close(descriptor) }
     var limit = timeval(tv_sec: 2, tv_usec: 0)
     setsockopt(
@@ -93,16 +120,16 @@ package final class EtcdServers: Sendable {
         connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
       }
     }
-    let request = Array("GET /health HTTP/1.0\r\n\r\n".utf8)
+    let request = Array(request.utf8)
     guard isConnected, send(descriptor, request, request.count, Int32(MSG_NOSIGNAL)) > 0
-    else { return false }
+    else { return nil }
     var (answer, bytes) = ([UInt8](), [UInt8](repeating: 0, count: 1024))
     while true {
       let count = recv(descriptor, &bytes, bytes.count, 0)
       guard count > 0 else { break }
       answer += bytes.prefix(count)
     }
-    return String(decoding: answer, as: UTF8.self).contains("\"true\"")
+    return String(decoding: answer, as: UTF8.self)
   }
 
   private static var loopback: sockaddr_in {

@@ -11,26 +11,27 @@ import Testing
 
 @Suite(.serialized) struct EtcdStreamTests {
   /// A real etcd, a client that runs, and the entries of a catalog to be appended.
-  private struct Bench {
+  struct Bench {
     let servers: EtcdServers
     let client: EtcdClient
     let stream: EtcdStream
     let entries: [EncodedEntry]
   }
 
-  private static let member = ClusterMember(name: name("a"), address: "127.0.0.1:1")
+  static let member = ClusterMember(name: name("a"), address: "127.0.0.1:1")
 
   private static func name(_ text: String) -> MemberName {
     guard let name = try? MemberName(text) else { preconditionFailure("a name") }
     return name
   }
 
-  private func with(
-    servers count: Int = 1, entries: Int = 40, width: Int = 1,
+  func with(
+    servers count: Int = 1, encryption: EtcdServers.Encryption? = nil, flags: [String] = [],
+    entries: Int = 40, width: Int = 1,
     _ change: (inout EtcdOptions) -> Void = { _ in },
     _ body: (Bench) async throws -> Void
   ) async throws {
-    let servers = try EtcdServers(count: count)
+    let servers = try EtcdServers(count: count, encryption: encryption, flags: flags)
     var options = EtcdOptions(endpoints: try servers.endpoints.map { try NodeAddress($0) })
     options.leaseSeconds = 2
     change(&options)
@@ -46,12 +47,12 @@ import Testing
     }
   }
 
-  private static let origin = LogTail(
+  static let origin = LogTail(
     position: LogPosition(0), hash: .genesis(of: StreamEntries.catalog),
     version: CatalogVersion(0))
 
   /// Appends from a thread of its own, as the writer of a log does.
-  private func append(
+  func append(
     _ entries: ArraySlice<EncodedEntry>, after tail: LogTail, in term: ClusterTerm,
     to stream: EtcdStream
   ) async throws {
@@ -67,7 +68,7 @@ import Testing
     }
   }
 
-  private func tail(_ entry: EncodedEntry) -> LogTail {
+  func tail(_ entry: EncodedEntry) -> LogTail {
     LogTail(position: entry.entry.position, hash: entry.hash, version: entry.entry.version)
   }
 
@@ -82,12 +83,7 @@ import Testing
       #expect(try await stream.catalog() == StreamEntries.catalog)
       let lead = try await stream.campaign(Self.member)
       #expect(try await stream.leader()?.term == lead.term)
-      let seen = Mutex<[EncodedEntry]>([])
-      let following = Task {
-        try await stream.follow(after: LogPosition(0)) { append in
-          seen.withLock { $0 += append.entries }
-        }
-      }
+      let follower = Follower(stream)
       var before = Self.origin
       var rest = bench.entries[...]
       for count in [1, 2, 7, 30] {
@@ -97,19 +93,11 @@ import Testing
         before = tail(next[next.endIndex - 1])
       }
       #expect(try await stream.tail() == before)
-      while seen.withLock({ $0.count }) < 40 { try await Task.sleep(for: .milliseconds(10)) }
-      following.cancel()
-      #expect(seen.withLock { $0 } == bench.entries)
+      #expect(try await follower.next(40) == bench.entries)
       // From within an append, too.
-      let late = Mutex<[EncodedEntry]>([])
-      let again = Task {
-        try await stream.follow(after: LogPosition(5)) { append in
-          late.withLock { $0 += append.entries }
-        }
-      }
-      while late.withLock({ $0.count }) < 35 { try await Task.sleep(for: .milliseconds(10)) }
-      again.cancel()
-      #expect(late.withLock { $0 } == Array(bench.entries.dropFirst(5)))
+      #expect(
+        try await Follower(stream, after: LogPosition(5)).next(35)
+          == Array(bench.entries.dropFirst(5)))
       await lead.resign()
     }
   }
@@ -226,15 +214,7 @@ import Testing
       let bytes = bench.entries.reduce(0) { $0 + $1.bytes.count }
       #expect(bytes > 3 << 20)
       try await append(bench.entries[...], after: Self.origin, in: lead.term, to: stream)
-      let seen = Mutex<[EncodedEntry]>([])
-      let following = Task {
-        try await stream.follow(after: LogPosition(0)) { append in
-          seen.withLock { $0 += append.entries }
-        }
-      }
-      while seen.withLock({ $0.count }) < 30 { try await Task.sleep(for: .milliseconds(10)) }
-      following.cancel()
-      #expect(seen.withLock { $0 } == bench.entries)
+      #expect(try await Follower(stream).next(30) == bench.entries)
       await lead.resign()
     }
   }
@@ -261,15 +241,9 @@ import Testing
       await #expect(throws: SharedStreamError.trimmed(through: LogPosition(20))) {
         try await stream.follow(after: LogPosition(19)) { _ in }
       }
-      let seen = Mutex<[EncodedEntry]>([])
-      let following = Task {
-        try await stream.follow(after: LogPosition(20)) { append in
-          seen.withLock { $0 += append.entries }
-        }
-      }
-      while seen.withLock({ $0.count }) < 20 { try await Task.sleep(for: .milliseconds(10)) }
-      following.cancel()
-      #expect(seen.withLock { $0 } == Array(bench.entries.dropFirst(20)))
+      #expect(
+        try await Follower(stream, after: LogPosition(20)).next(20)
+          == Array(bench.entries.dropFirst(20)))
       await #expect(throws: SharedStreamError.deposed(ClusterTerm(1))) {
         try await stream.trim(through: LogPosition(40), in: ClusterTerm(1))
       }
@@ -334,15 +308,7 @@ import Testing
       }
       isOver.store(true, ordering: .relaxed)
       try await fire.value
-      let seen = Mutex<[EncodedEntry]>([])
-      let following = Task {
-        try await stream.follow(after: LogPosition(0)) { append in
-          seen.withLock { $0 += append.entries }
-        }
-      }
-      while seen.withLock({ $0.count }) < 400 { try await Task.sleep(for: .milliseconds(10)) }
-      following.cancel()
-      #expect(seen.withLock { $0 } == bench.entries)
+      #expect(try await Follower(stream).next(400) == bench.entries)
       await lead.resign()
     }
   }

@@ -6,6 +6,7 @@ import GRPCCore
 import Replay
 import StateMachines
 import SwiftProtobuf
+import TLSSupport
 import Testing
 import X509
 

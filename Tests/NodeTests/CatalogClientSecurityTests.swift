@@ -4,6 +4,7 @@ import Foundation
 import Replay
 import StateMachines
 import TestSupport
+import TLSSupport
 import Testing
 import X509
 

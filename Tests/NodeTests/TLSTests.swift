@@ -6,6 +6,7 @@ import GRPCCore
 import NIOCore
 import NIOPosix
 import NIOSSL
+import TLSSupport
 import Testing
 import X509
 

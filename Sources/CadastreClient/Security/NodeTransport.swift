@@ -43,6 +43,10 @@ package struct NodeTransport: ClientTransport {
     }
   }
 
+  /// Why there is no connection, where that is known: a call that waits for one until its time is up
+  /// is not told.
+  package var connectionProblem: TLSProblem? { problem.current }
+
   package var retryThrottle: RetryThrottle? { base.retryThrottle }
 
   package func connect() async throws { try await base.connect() }

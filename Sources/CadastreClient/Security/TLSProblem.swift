@@ -2,7 +2,7 @@ import NIOCore
 import NIOSSL
 
 /// Why two sides could not agree on a connection, in our words.
-package struct TLSProblem: Error, Sendable {
+package struct TLSProblem: Error, Hashable, Sendable {
   /// A stable name, such as `certificate_expired`.
   package var reason: String
   package var message: String
@@ -68,7 +68,8 @@ package struct TLSProblem: Error, Sendable {
         "\(server) refuses this client's certificate: it trusts nobody who signed it",
         remedy:
           "give one with --cert and --key that is signed by an authority that the server trusts")
-    case NIOSSLError.uncleanShutdown, NIOSSLError.handshakeFailed(.zeroReturn):
+    case NIOSSLError.uncleanShutdown, NIOSSLError.handshakeFailed(.zeroReturn),
+      _ where text.contains("EOF during handshake"):
       self.init(
         reason: "closed_in_handshake",
         "\(server) closed the connection in the middle of the handshake",

@@ -17,7 +17,8 @@ struct ClusterJoin: Sendable {
   /// Tries until both are there.
   ///
   /// - Returns: false when `stop` was closed first.
-  /// - Throws: ``StoreError`` when the folder cannot hold a log, or has another one.
+  /// - Throws: ``StoreError`` when the folder cannot hold a log, or has another one, and when the
+  ///   servers refuse this node.
   func run(until stop: WakeHub) async throws -> Bool {
     var backoff = Backoff(first: options.firstPause, maximum: options.maximumPause)
     var generator = SystemRandomNumberGenerator()
@@ -28,6 +29,8 @@ struct ClusterJoin: Sendable {
       } catch is NothingThere {
         problem = "no member with a catalog has made it yet"
       } catch let error as SharedStreamError {
+        // It will be the same until somebody changes what the node is told.
+        if case .refused = error { throw StoreError.stream(stream.name, error) }
         problem = "\(error.problem): \(error.remedy)"
       }
       let pause = backoff.next(using: &generator)

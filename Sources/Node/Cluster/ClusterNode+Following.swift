@@ -129,8 +129,8 @@ extension ClusterNode {
     switch error {
     case .trimmed: return .installState
     case .damaged(let what): return .halt("The stream is damaged: \(what).")
-    case .deposed, .elsewhere, .outcomeUnknown, .unavailable, .refused, .windowFull, .missing,
-      .exists:
+    case .deposed, .elsewhere, .outcomeUnknown, .unavailable, .untrusted, .refused, .windowFull,
+      .missing, .exists:
       return .reconnect
     }
   }

@@ -68,6 +68,8 @@ extension Problem {
     case .notLeading: (status, code) = (.unavailable, "not-leading")
     case .stream(_, .exists): (status, code) = (.refused, "cluster-exists")
     case .stream(_, .missing): (status, code) = (.notFound, "no-cluster")
+    case .stream(_, .refused): (status, code) = (.refused, "cluster-refused")
+    case .stream(_, .untrusted): (status, code) = (.unavailable, "cluster-untrusted")
     case .stream: (status, code) = (.unavailable, "shared-stream")
     case .windowHeldBack: (status, code) = (.unavailable, "window-full")
     case .cancelled(let position):

@@ -55,12 +55,16 @@ package protocol SharedStream: Sendable {
 
   /// Waits until this member leads. Cancelling the task gives up, and leaves nothing behind that
   /// could win later. While a successor is named, it alone is elected.
+  ///
+  /// - Throws: ``SharedStreamError/refused(_:)``, which waiting does not change; `CancellationError`.
   func campaign(_ member: ClusterMember) async throws -> any Leadership
 
   /// Who leads, by a linearizable read; nil when nobody does.
   func leader() async throws(SharedStreamError) -> LeaderRecord?
 
   /// Lends the leader, now and whenever another leads or none, until the task is cancelled.
+  ///
+  /// - Throws: ``SharedStreamError/refused(_:)``, which waiting does not change; `CancellationError`.
   func watchLeader(_ body: @Sendable (LeaderRecord?) async -> Void) async throws
 
   /// Names the member that is to lead after a term. The leader gives the lead to it when it hears of
@@ -182,6 +186,8 @@ package enum SharedStreamError: Error, Hashable, Sendable {
   case outcomeUnknown(String)
   /// The servers cannot be reached, or have no leader. Nothing was written.
   case unavailable(String)
+  /// No connection to the servers came about that both sides trust. Nothing was written.
+  case untrusted(String, remedy: String)
   /// The servers refuse who calls.
   case refused(String)
   /// The window is as large as it may become. Nothing was written.

@@ -7,6 +7,8 @@ extension SharedStreamError {
       "it ends with entry \(found.position), not with the \(expected.position) that is known here"
     case .outcomeUnknown(let why): "whether it was written could not be found out (\(why))"
     case .unavailable(let why): "it cannot be reached (\(why)); nothing was written"
+    case .untrusted(let why, _):
+      "no connection that both sides trust came about (\(why)); nothing was written"
     case .refused(let why): "its servers refuse this node (\(why))"
     case .windowFull(let used, let limit):
       "it has \(used) bytes of at most \(limit); nothing was written"
@@ -23,7 +25,10 @@ extension SharedStreamError {
     case .deposed, .elsewhere: "nothing was written; another member leads"
     case .outcomeUnknown: "it is carried out once, however often it is sent under its id"
     case .unavailable: "look whether the servers are up and have a leader"
-    case .refused: "give the node the certificate, or user and password, that they ask for"
+    case .untrusted(_, let remedy): remedy
+    case .refused:
+      "give the user and password that they know with --etcd-user and --etcd-password-file; the user "
+        + "has to be granted the keys of the cluster"
     case .windowFull: "look which member holds the window back, or give the servers more room"
     case .trimmed: "fetch them from another member"
     case .missing:
@@ -36,7 +41,7 @@ extension SharedStreamError {
   /// Whether who led before this cannot know what the stream ends with now, or must not write it.
   package var endsLead: Bool {
     switch self {
-    case .unavailable, .windowFull: false
+    case .unavailable, .untrusted, .windowFull: false
     case .deposed, .elsewhere, .outcomeUnknown, .refused, .trimmed, .missing, .exists, .damaged:
       true
     }

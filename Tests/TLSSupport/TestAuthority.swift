@@ -5,13 +5,13 @@ import SwiftASN1
 import X509
 
 /// Signs the certificates of a test.
-struct TestAuthority {
+package struct TestAuthority {
   private let key = P256.Signing.PrivateKey()
   private let name: DistinguishedName
   /// In PEM.
-  let certificate: String
+  package let certificate: String
 
-  init(_ name: String = "test authority") throws {
+  package init(_ name: String = "test authority") throws {
     self.name = try DistinguishedName { CommonName(name) }
     certificate = try Self.pem(
       Certificate(
@@ -25,7 +25,7 @@ struct TestAuthority {
   }
 
   /// A certificate and its key, both in PEM.
-  func issue(
+  package func issue(
     _ commonName: String, for names: [GeneralName] = Self.loopback,
     from: Date = .now - 3600, until: Date = .now + 3600
   ) throws -> (certificate: String, key: String) {
@@ -42,7 +42,7 @@ struct TestAuthority {
   }
 
   /// What a node on this machine is called by.
-  static let loopback: [GeneralName] = [
+  package static let loopback: [GeneralName] = [
     .dnsName("localhost"), .ipAddress(ASN1OctetString(contentBytes: [127, 0, 0, 1])),
   ]
 
@@ -52,26 +52,28 @@ struct TestAuthority {
 }
 
 /// A folder of certificates, keys and tokens of a test.
-final class SecretFolder: Sendable {
-  private let folder = TemporaryFolder()
+package final class SecretFolder: Sendable {
+  private let folder = FileManager.default.temporaryDirectory
+    .appending(path: "cadastre-secrets-\(UUID().uuidString)")
 
-  init() throws {
-    try FileManager.default.createDirectory(
-      atPath: folder.path, withIntermediateDirectories: true)
+  package init() throws {
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
   }
 
-  func path(_ name: String) -> String { folder.appending(name) }
+  deinit { try? FileManager.default.removeItem(at: folder) }
+
+  package func path(_ name: String) -> String { folder.appending(path: name).path }
 
   /// Puts a file in the place of the one that is there.
   @discardableResult
-  func write(_ text: String, to name: String) throws -> String {
+  package func write(_ text: String, to name: String) throws -> String {
     try Data(text.utf8).write(to: URL(filePath: path(name)), options: .atomic)
     return path(name)
   }
 
   /// Writes a certificate and its key as `NAME.pem` and `NAME.key`.
   @discardableResult
-  func write(
+  package func write(
     _ issued: (certificate: String, key: String), to name: String
   ) throws -> CertificateFiles {
     try CertificateFiles(
@@ -82,7 +84,7 @@ final class SecretFolder: Sendable {
 
 extension ClientSecurity {
   /// Trusts whom the file at `authority` names.
-  static func trusting(
+  package static func trusting(
     _ authority: String, certificate: CertificateFiles? = nil, token: String? = nil
   ) -> ClientSecurity {
     var security = ClientSecurity()
@@ -93,19 +95,9 @@ extension ClientSecurity {
     return security
   }
 
-  static func token(_ text: String) -> ClientSecurity {
+  package static func token(_ text: String) -> ClientSecurity {
     var security = ClientSecurity()
     security.token = .text(text)
     return security
   }
-}
-
-/// Runs a client of its own for as long as `body` takes.
-func withClient<Result: Sendable>(
-  of address: NodeAddress, _ security: ClientSecurity,
-  _ body: @Sendable (NodeClient) async throws -> Result
-) async throws -> Result {
-  var connection = ConnectionOptions()
-  connection.security = security
-  return try await NodeClient.with(address, connection: connection, body)
 }
