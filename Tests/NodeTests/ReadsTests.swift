@@ -45,6 +45,37 @@ import Testing
     }
   }
 
+  /// Whether the catalog has routes it does not know yet: another node may.
+  @Test func whoHasHeardNothingYetDoesNotSayThatThereIsNothing() async throws {
+    let folder = TemporaryFolder()
+    let port = quietPort()
+    let path = folder.appending("learner")
+    do {
+      let log = try EventLog.create(folder: path, catalog: testCatalog)
+      defer { log.releaseForWriting() }
+      try log.setKeeper(.mirrored)
+    }
+    let leader = NodeAddress(host: "127.0.0.1", port: port)
+    try await withNode(TestNode(.learner(of: leader), folder: path)) { learner in
+      for error in [
+        await refusal { try await learner.client.resolve(Key("a")) },
+        await refusal { try await learner.client.owners(of: [Key("a")]) },
+      ] {
+        #expect(error?.code == .unavailable)
+        #expect(error?.reason == "behind")
+        #expect(error.map { FailureKind($0) } == .elsewhere)
+      }
+      // Once it has heard that there is nothing, it says so.
+      try await withNode(TestNode.leader(folder, port: port)) { _ in
+        try await until { learner.core.staleness() != nil }
+        let error = await refusal { try await learner.client.resolve(Key("a")) }
+        #expect(error?.code == .failedPrecondition)
+        #expect(error?.reason == "not_bootstrapped")
+      }
+    }
+    withExtendedLifetime(folder) {}
+  }
+
   @Test func refusesWhatIsTooLong() async throws {
     try await withLeader { node in
       try await node.client.submit(.test(oneRoute))

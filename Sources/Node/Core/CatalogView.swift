@@ -103,12 +103,26 @@ extension NodeCore {
         break
       }
     }
-    return NodeError(
-      .unavailable, reason: "behind",
-      "this node is behind: " + lacks.joined(separator: "; "),
-      remedy: "ask again, ask another node, or ask for less"
+    return behind(lacks, remedy: "ask again, ask another node, or ask for less")
+  }
+
+  /// Why there are no routes in `view`: the catalog has none, or this node does not know of them yet.
+  package func absence(in view: CatalogView) -> NodeError {
+    guard view.stamp.staleness == nil else {
+      return NodeError(.notBootstrapped, current: view.state.version)
+    }
+    return hopelessness(of: ReadDemand(maximumStaleness: .zero))
+      ?? behind(
+        ["it has not caught up with its leader since it started"],
+        remedy: "ask again, or ask another node")
+  }
+
+  private func behind(_ lacks: [String], remedy: String) -> NodeError {
+    NodeError(
+      .unavailable, reason: "behind", "this node is behind: " + lacks.joined(separator: "; "),
+      remedy: remedy
     ) { detail in
-      detail.catalogVersion = version.rawValue
+      detail.catalogVersion = store.current.version.rawValue
       detail.leaderAddress = leaderAddress
     }
   }

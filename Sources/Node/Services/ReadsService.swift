@@ -17,7 +17,7 @@ package struct ReadsService: Cadastre_V1_CatalogReads.ServiceProtocol {
     let key = try key("key", request.message.key)
     let view = try await view(request.message.demand, request.metadata)
     guard let route = view.state.routes.route(containing: key) else {
-      throw NodeError(.notBootstrapped, current: view.state.version)
+      throw core.absence(in: view)
     }
     var response = Wire.ResolveResponse()
     response.route = Wire.Route(route)
@@ -46,7 +46,7 @@ package struct ReadsService: Cadastre_V1_CatalogReads.ServiceProtocol {
     var byteCount = 0
     for key in keys {
       guard let owner = key.withUnsafeBytes({ routes.owner(of: $0) }) else {
-        throw NodeError(.notBootstrapped, current: view.state.version)
+        throw core.absence(in: view)
       }
       response.routeIds.append(owner.route.rawValue)
       response.groupIds.append(owner.group.rawValue)
