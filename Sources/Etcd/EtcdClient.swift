@@ -1,5 +1,6 @@
 import CadastreClient
 import GRPCCore
+import Replay
 import SwiftProtobuf
 import Synchronization
 
@@ -220,17 +221,26 @@ extension EtcdClient {
     }
   }
 
-  /// What each member says of itself; nil for one that does not answer.
-  package func memberVersions() async -> [(address: NodeAddress, version: String?)] {
-    var answers: [(address: NodeAddress, version: String?)] = []
+  /// The release that each member says it is of, or why it says nothing.
+  package func memberVersions() async -> [(
+    address: NodeAddress, version: Result<String, SharedStreamError>
+  )] {
+    var answers: [(address: NodeAddress, version: Result<String, SharedStreamError>)] = []
     for endpoint in endpoints {
-      let version = try? await attempt(at: endpoint, timeout: .seconds(2)) {
-        endpoint, metadata, call in
-        try await endpoint.maintenance.status(.init(), metadata: metadata, options: call).version
-      }
-      answers.append((endpoint.address, version))
+      answers.append((endpoint.address, await version(of: endpoint)))
     }
     return answers
+  }
+
+  private func version(of endpoint: Endpoint) async -> Result<String, SharedStreamError> {
+    do throws(EtcdError) {
+      return .success(
+        try await attempt(at: endpoint, timeout: .seconds(2)) { endpoint, metadata, call in
+          try await endpoint.maintenance.status(.init(), metadata: metadata, options: call).version
+        })
+    } catch {
+      return .failure(SharedStreamError(error))
+    }
   }
 
   func grant(seconds: Int64) async throws(EtcdError) -> Int64 {

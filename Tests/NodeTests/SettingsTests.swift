@@ -198,6 +198,14 @@ import Testing
       #expect(open.status == ExitStatus.usage.rawValue)
       #expect(try open.error["message"].string.contains("--allow-insecure-bind"))
 
+      // What is for a cluster, without one.
+      try write("{\"log\": \"\(log)\", \"folder\": \"\(log)\"}")
+      for command in [["config", "check", file], ["serve", "--config", file]] {
+        let ended = try await CadastreProcess(command).wait()
+        #expect(ended.status == ExitStatus.usage.rawValue)
+        #expect(ended.errors.contains("--folder is for a cluster: give it with --log etcd://"))
+      }
+
       try write("{\"log\": \"\(log)\", \"metrics\": \"127.0.0.1:0\", \"region\": \"file\"}")
       let right = try await cadastre("config", "check", file)
       #expect(right.status == 0)

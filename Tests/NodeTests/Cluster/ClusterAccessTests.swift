@@ -102,6 +102,10 @@ import Testing
       let json = try await bench.run("cluster", "status", "--json", access: wrong)
       #expect(try json.error["code"].string == "cluster-refused")
 
+      let examined = try await bench.run("cluster", "doctor", "--json", access: wrong)
+      let found = try examined.json["findings"].array
+      #expect(try found.first?["remedy"].string.contains("--etcd-password-file") == true)
+
       let stranger = try bench.access(authority: bench.files.stranger())
       let untrusted = try await bench.run("cluster", "status", access: stranger)
       #expect(untrusted.status == ExitStatus.unavailable.rawValue)

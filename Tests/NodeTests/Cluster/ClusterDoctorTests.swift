@@ -105,7 +105,9 @@ import Testing
   ) throws {
     var findings = ClusterFindings()
     findings.examine(
-      servers: try (0..<count).map { (try address($0 + 1), $0 < silent ? nil : "3.4.23") })
+      servers: try (0..<count).map {
+        (try address($0 + 1), $0 < silent ? .failure(.unavailable("gone")) : .success("3.4.23"))
+      })
     #expect(findings.all.first { $0.verdict != .good }?.verdict == expected)
   }
 

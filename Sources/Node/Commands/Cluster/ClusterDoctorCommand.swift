@@ -81,23 +81,36 @@ struct ClusterFindings: Sendable {
   // MARK: - Examining
 
   /// Looks at the servers that the address of the log names, with what each said of its release.
-  mutating func examine(servers: [(address: NodeAddress, version: String?)]) {
-    let silent = servers.filter { $0.version == nil }
-    let isLost = silent.count * 2 >= servers.count && !silent.isEmpty
+  mutating func examine(
+    servers: [(address: NodeAddress, version: Result<String, SharedStreamError>)]
+  ) {
+    let silentCount = servers.count { (try? $0.version.get()) == nil }
+    let isLost = silentCount * 2 >= servers.count && silentCount > 0
     for server in servers {
-      if let version = server.version {
-        add("etcd \(server.address)", .good, "answers, release \(version)")
-      } else {
+      let subject = "etcd \(server.address)"
+      switch server.version {
+      case .success(let version): add(subject, .good, "answers, release \(version)")
+      case .failure(let error):
+        let problem = Self.problem(of: error)
         add(
-          "etcd \(server.address)", isLost ? .wrong : .warning,
-          isLost ? "does not answer: too few of those named do" : "does not answer",
-          remedy: "look whether it runs, and whether user and certificates are the right ones")
+          subject, isLost ? .wrong : .warning,
+          problem.text + (isLost ? ": too few of those named answer" : ""), remedy: problem.remedy)
       }
     }
     if servers.count == 1 {
       add(
         "etcd", .warning, "--log names one server alone",
         remedy: "name all of them; three or five survive the loss of one or two")
+    }
+  }
+
+  /// Why a server does not say of which release it is.
+  private static func problem(of error: SharedStreamError) -> (text: String, remedy: String) {
+    switch error {
+    case .refused, .untrusted: (error.problem, error.remedy)
+    case .deposed, .elsewhere, .outcomeUnknown, .unavailable, .windowFull, .trimmed, .missing,
+      .exists, .damaged:
+      ("does not answer", "look whether it runs, and can be reached from here")
     }
   }
 
