@@ -57,55 +57,6 @@ import Testing
     }
   }
 
-  /// What callers got of each group, each caller's in its order.
-  private typealias Issued = [GroupID: [[HybridTimestampBatch]]]
-
-  /// Asks for timestamps of every group, two callers each, wherever they are to be had, until `isDone`.
-  private func issue(
-    at addresses: [NodeAddress], _ count: Shared<Int>, until isDone: Shared<Bool>
-  ) async throws -> Issued {
-    try await withThrowingTaskGroup(of: (GroupID, [HybridTimestampBatch]).self) { tasks in
-      for group in Self.groups {
-        for caller in 0..<2 {
-          tasks.addTask {
-            let batches = Shared<[HybridTimestampBatch]>([])
-            var index = caller
-            while !isDone.value {
-              // Until that node does not lead the group, or is not there.
-              try? await NodeClient.with(addresses[index % addresses.count]) { client in
-                while !isDone.value {
-                  let batch = try await client.nextTimestamps(
-                    20, of: group, deadline: .seconds(1))
-                  batches.change { $0.append(batch) }
-                  count.change { $0 += 1 }
-                  try await Task.sleep(for: .milliseconds(2))
-                }
-              }
-              index += 1
-              try await Task.sleep(for: .milliseconds(10))
-            }
-            return (group, batches.value)
-          }
-        }
-      }
-      return try await tasks.reduce(into: [:]) { $0[$1.0, default: []].append($1.1) }
-    }
-  }
-
-  private func check(_ issued: Issued, _ place: Comment) {
-    for (group, callers) in issued {
-      for batches in callers {
-        #expect(
-          zip(batches, batches.dropFirst()).allSatisfy { $0.last < $1.first },
-          "\(place): a caller's timestamps of group \(group) go back")
-      }
-      let all = callers.flatMap { $0 }.sorted { $0.first < $1.first }
-      #expect(
-        zip(all, all.dropFirst()).allSatisfy { $0.last < $1.first },
-        "\(place): timestamps of group \(group) were issued twice")
-    }
-  }
-
   private func change(_ server: Server, _ change: MembershipChange) async throws {
     _ = try await NodeClient.with(server.address) { client in
       try await client.submit(
@@ -167,7 +118,8 @@ import Testing
     }
     let (count, isDone) = (Shared(0), Shared(false))
     let addresses = [old.address, mirror.address]
-    async let asked = issue(at: addresses, count, until: isDone)
+    async let asked = IssuedTimestamps.collect(
+      of: Self.groups, at: addresses, count, until: isDone)
     let before = Int.random(in: 100...400, using: &generator)
     try await until { count.value >= before }
     if isPaused { old.process?.signal(SIGSTOP) } else { try await old.kill() }
@@ -190,8 +142,8 @@ import Testing
     }
     isDone.change { $0 = true }
     let issued = try await asked
-    check(issued, place)
-    #expect(issued.count == 3, place)
+    issued.check(place)
+    #expect(issued.groupCount == 3, place)
     try await mirror.stop()
     try await old.stop()
     try await leader.stop()
@@ -216,7 +168,8 @@ import Testing
     try await until { try await areLed(by: "tokyo-1", at: leader) }
     let (count, isDone) = (Shared(0), Shared(false))
     let addresses = servers.map(\.address)
-    async let asked = issue(at: addresses, count, until: isDone)
+    async let asked = IssuedTimestamps.collect(
+      of: Self.groups, at: addresses, count, until: isDone)
     for round in 1...4 {
       let to = names[round % 2]
       let enough = count.value + Int.random(in: 10...60, using: &generator)
@@ -241,7 +194,7 @@ import Testing
       try await until { count.value >= some }
     }
     isDone.change { $0 = true }
-    check(try await asked, place)
+    try await asked.check(place)
     for server in servers { try await server.stop() }
     try await leader.stop()
   }

@@ -23,6 +23,10 @@ package struct ClusterAccess: Hashable, Sendable {
 ///
 /// - Throws: ``NodeError`` when a file cannot be used.
 func openStream(_ access: ClusterAccess) throws(NodeError) -> EtcdStream {
+  EtcdStream(try openClient(access), cluster: access.url.cluster)
+}
+
+private func openClient(_ access: ClusterAccess) throws(NodeError) -> EtcdClient {
   var options = EtcdOptions(endpoints: access.url.endpoints)
   options.connection.security.isEncrypted = access.authority != nil || access.certificate != nil
   options.connection.security.authority = access.authority
@@ -32,7 +36,17 @@ func openStream(_ access: ClusterAccess) throws(NodeError) -> EtcdStream {
   }
   let client = try EtcdClient(options)
   client.start()
-  return EtcdStream(client, cluster: access.url.cluster)
+  return client
+}
+
+/// Where the streams of regions are on an etcd of their own: each under its name, and its region's epoch.
+///
+/// - Throws: ``NodeError`` when a file cannot be used.
+func placement(on access: ClusterAccess) throws(NodeError) -> RegionPlacement {
+  let (client, cluster) = (try openClient(access), access.url.cluster)
+  return RegionPlacement { region, epoch in
+    EtcdStream(client, cluster: cluster, stream: "regions/\(region.name)/\(epoch)")
+  }
 }
 
 private func password(in file: String) throws(NodeError) -> String {

@@ -11,7 +11,9 @@ extension ClusterNode {
   func lead(as member: ClusterMember) async {
     await keep("lead the cluster") { [self] in
       try await untilClosed { try await self.untilFit() }
-      guard let lead = try await campaign(member) else { return }
+      guard let lead = try await campaign(for: stream, as: member, unless: core.changes) else {
+        return
+      }
       let record = LeaderRecord(member: member, term: lead.term)
       do {
         try await serve(lead, record)
@@ -30,28 +32,6 @@ extension ClusterNode {
       if core.condition == nil, let staleness = core.staleness(), staleness < limit { return }
       try await Task.sleep(for: min(following.probeInterval, .milliseconds(50)))
     }
-  }
-
-  /// Waits for the lead; nil when the node shuts down first.
-  private func campaign(_ member: ClusterMember) async throws -> (any Leadership)? {
-    try await withThrowingTaskGroup(of: (any Leadership)?.self) { [stream, core] group in
-      group.addTask { try await stream.campaign(member) }
-      group.addTask {
-        await core.changes.untilClosed()
-        return nil
-      }
-      let first = try await group.next() ?? nil
-      group.cancelAll()
-      if let first { return first }
-      // It may have been won at the last moment.
-      if let late = try? await group.next() ?? nil { await giveBack(late) }
-      return nil
-    }
-  }
-
-  /// Gives the lead back, whether or not this task was cancelled.
-  private func giveBack(_ lead: any Leadership) async {
-    await Task { await lead.resign() }.value
   }
 
   /// Leads from the moment when this log has what the stream has until the lead is over.

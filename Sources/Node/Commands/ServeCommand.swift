@@ -211,6 +211,14 @@ struct ServeCommand: AsyncParsableCommand {
     if !relay.isEmpty, follow == nil {
       throw ValidationError("--relay names the learners of a region: give it with --follow")
     }
+    if clocks.regionLog != nil {
+      if clocks.leadRegion.isEmpty {
+        throw ValidationError("--region-log is for the streams of --lead-region: give both")
+      }
+      if member == nil {
+        throw ValidationError("those who share a region's stream have names: give --member NAME")
+      }
+    }
     if let problem = clocks.options.problem { throw ValidationError(problem) }
     if member != nil, region == nil {
       throw ValidationError("a member is in a region: give --region with --member")
@@ -228,7 +236,7 @@ struct ServeCommand: AsyncParsableCommand {
       var options = ClusterOptions(stream: try openStream(access), name: member)
       if let source = cluster.followFrom { options.followFrom = source }
       role = .member(of: options)
-    } else if let flag = cluster.firstGiven {
+    } else if let flag = cluster.firstGiven(withRegionLog: clocks.regionLog != nil) {
       throw ValidationError("\(flag) is for a cluster: give it with --log etcd://…")
     }
     var configuration = NodeConfiguration(
@@ -266,6 +274,13 @@ struct ServeCommand: AsyncParsableCommand {
     configuration.mirroredRegions = clocks.mirrorRegion
     configuration.leaderName = member
     configuration.clocks = clocks.options
+    if let url = clocks.regionLog {
+      guard clocks.catalogLimit == nil else {
+        throw ValidationError(
+          "--catalog-limit is for streams that one node leads: give no --region-log with it")
+      }
+      configuration.regionLog = try placement(on: cluster.etcd.access(url))
+    }
     if let patience { configuration.limits.patience = patience }
     return configuration
   }

@@ -92,6 +92,8 @@ extension RegionNode {
     of stream: RegionStream, than terms: RegionLeadTerms, _ membership: Membership
   ) -> UInt64? {
     if let epoch = membership.region(stream.region)?.epoch, epoch > terms.epoch { return epoch }
+    // Of those who share a stream each leads at its turn, and the stream itself says whose that is.
+    guard !stream.isShared else { return nil }
     if let claim = membership.claim(stream.region), claim.epoch == terms.epoch,
       claim.member != member
     {

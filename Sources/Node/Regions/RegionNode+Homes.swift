@@ -19,20 +19,27 @@ extension RegionNode {
 
   /// Follows the catalog until the task is cancelled.
   func followHomes() async throws {
-    var settled: [Region: StateDigest] = [:]
+    var settled: [Region: (leader: RegionLeader, digest: StateDigest)] = [:]
     var told: [Region: String] = [:]
     while true {
       try await Task.sleep(for: Self.interval)
       let membership = core.store.current.membership
       guard membership.isEnabled(.regionStreams), core.staleness() != nil else { continue }
-      for stream in streams.values where settled[stream.region] != membership.digest {
+      for stream in streams.values {
         guard let leader = stream.leader, let terms = stream.store.terms else { continue }
+        if let known = settled[stream.region], known.leader === leader,
+          known.digest == membership.digest
+        {
+          continue
+        }
         let led = Led(stream: stream, leader: leader)
         do throws(NodeError) {
           // Where claims were enabled since it leads.
-          try await claim(stream, epoch: terms.epoch, replacing: false)
+          if !stream.isShared {
+            try await claim(stream, epoch: terms.epoch, replacing: false)
+          }
           try await bringHome(to: led, by: membership)
-          settled[stream.region] = membership.digest
+          settled[stream.region] = (leader, membership.digest)
           told[stream.region] = nil
         } catch {
           guard told.updateValue("\(error)", forKey: stream.region) != "\(error)" else { continue }

@@ -33,6 +33,12 @@ extension RegionNode {
         "this node has no stream of region \(region)",
         remedy: "ask a node that was started with --mirror-region \(region)")
     }
+    guard !stream.isShared else {
+      throw NodeError(
+        .failedPrecondition, reason: "region_shared",
+        "the stream of region \(region) is shared (--region-log): whoever holds its lease leads it",
+        remedy: "promote a mirror of it, where the region is lost")
+    }
     try checkEnabled()
     guard core.staleness() != nil else {
       throw NodeError(

@@ -33,6 +33,8 @@ package final class RegionNode: Sendable {
   /// Where commands about the catalog go.
   let sink: any CommandSink
   private let following: FollowOptions
+  /// Where the streams that are led are kept besides; nil: in the folder alone.
+  private let placement: RegionPlacement?
   private let wall: SteadyWall
   var clock: NodeClock { core.clock }
   var logger: Logger { core.logger }
@@ -77,10 +79,11 @@ package final class RegionNode: Sendable {
     where streams[region] == nil {
       let leads = configuration.ledRegions.contains(region)
       let stream = try RegionStream(
-        region, mirrors: !leads, folder: core.store.folder, catalog: core.store.catalog,
+        region, mirrors: !leads, isShared: leads && configuration.regionLog != nil,
+        folder: core.store.folder, catalog: core.store.catalog,
         options: configuration.regionStore, clocks: clocks, clock: core.clock,
         wallMilliseconds: { wall.milliseconds })
-      if leads, stream.isMirror {
+      if leads, stream.isMirror, !stream.isShared {
         stream.store.close()
         for stream in streams.values { stream.store.close() }
         throw NodeError(
@@ -100,6 +103,7 @@ package final class RegionNode: Sendable {
     self.core = core
     self.sink = sink
     following = configuration.following
+    placement = configuration.regionLog
     directory = RegionDirectory(
       core, named: named, own: member, connection: configuration.connection)
   }
@@ -107,11 +111,18 @@ package final class RegionNode: Sendable {
   // MARK: - Running
 
   /// Takes up what is at home in the regions that are led, and renews it; keeps the mirrors in step:
-  /// until the task is cancelled.
-  package func run() async throws {
+  /// until the task is cancelled. Others reach the node at `address`.
+  package func run(at address: NodeAddress?) async throws {
+    let own = ClusterMember(name: member, address: address.map { "\($0)" } ?? "")
     try await withThrowingTaskGroup(of: Void.self) { group in
       for stream in streams.values {
         group.addTask { for await _ in stream.store.changes() { stream.changes.publish() } }
+        if stream.isShared, let placement {
+          let shared = SharedRegion(
+            stream, of: self, on: placement, as: own, following: following)
+          group.addTask { await shared.run() }
+          continue
+        }
         guard stream.isMirror else { continue }
         let mirror = RegionMirror(
           stream: stream, core: core, directory: directory, options: following)
@@ -140,6 +151,7 @@ package final class RegionNode: Sendable {
         guard let leader = stream.leader else {
           // An entry that was on its way may have begun a lead meanwhile.
           if case .fenced = stream.role { clocks.drop(stream.region) }
+          if stream.isShared { clocks.drop(stream.region) }
           continue
         }
         if let terms = stream.store.terms,
@@ -168,6 +180,18 @@ package final class RegionNode: Sendable {
       metadata: ["epoch": "\(epoch)", "remedy": "\(Self.fencedRemedy(stream.region))"])
   }
 
+  /// That the region was lost since its shared stream is led.
+  func fenced(_ region: Region, epoch: UInt64) -> NodeError {
+    NodeError(
+      .failedPrecondition, reason: "region_fenced",
+      "region \(region) was lost, in epoch \(epoch), since its shared stream is led: a mirror of it may "
+        + "have been promoted",
+      remedy: "if one was, remove the folder regions/\(region) here and start with --mirror-region "
+        + "\(region); if none was, stop all that share the stream, start the one with the most entries "
+        + "with --mirror-region \(region), and promote it: cadastre region promote \(region) "
+        + "--leader-stopped")
+  }
+
   private static func fencedRemedy(_ region: Region) -> String {
     "if a mirror was promoted, remove the folder regions/\(region) here and start with "
       + "--mirror-region \(region); if none was, cadastre region promote \(region) here"
@@ -177,6 +201,7 @@ package final class RegionNode: Sendable {
   /// allows such streams, and that nobody else leads this one. On record on return.
   func prepare(_ stream: RegionStream) async throws(NodeError) {
     try checkEnabled()
+    if stream.isShared { return try checkDecides(stream) }
     // A node that was away does not know yet what happened meanwhile.
     guard core.staleness() != nil else {
       throw NodeError(
@@ -209,6 +234,18 @@ package final class RegionNode: Sendable {
     guard stream.leader != nil else { throw notLed(stream.region) }
   }
 
+  /// That a shared stream is led from here, and that nobody who led it before issues timestamps any more:
+  /// a commit would not be known to those clocks.
+  private func checkDecides(_ stream: RegionStream) throws(NodeError) {
+    guard stream.leader != nil else { throw notLed(stream.region) }
+    guard clock.monotonic >= stream.decidesFrom.withLock({ $0 }) else {
+      throw NodeError(
+        .unavailable, reason: "leader_waiting",
+        "the stream of region \(stream.region) is led from here, and the leases of its leader before have "
+          + "not run out yet", remedy: "ask again in a moment, with the same command id")
+    }
+  }
+
   /// - Throws: ``NodeError`` unless the catalog allows streams of regions.
   func checkEnabled() throws(NodeError) {
     guard core.store.current.membership.isEnabled(.regionStreams) else {
@@ -221,7 +258,7 @@ package final class RegionNode: Sendable {
   }
 
   /// That a stream which is to begin here is led nowhere else.
-  private func checkUnled(_ region: Region) async throws(NodeError) {
+  func checkUnled(_ region: Region) async throws(NodeError) {
     switch await directory.find(region) {
     case .none: return
     case .led(by: let leader):
@@ -248,7 +285,7 @@ package final class RegionNode: Sendable {
   /// it started again it led from this folder, which has one writer: that one has ended, and nobody
   /// waits for it.
   private func takeUp() async throws {
-    var left = streams.values.filter { $0.leader != nil }
+    var left = streams.values.filter { $0.leader != nil && !$0.isShared }
     var told: [Region: String] = [:]
     while !left.isEmpty {
       for stream in left {
@@ -281,16 +318,34 @@ package final class RegionNode: Sendable {
     if !vacant.isEmpty { _ = try await lead(vacant, in: led, predecessorsEnded: false) }
   }
 
+  /// Leads all groups of a shared stream whose lead was won. The stream says who led them before: whoever
+  /// that was, under this name too, its leases are waited for.
+  func takeUp(shared led: Led) async throws(NodeError) {
+    var start = MonotonicTime.zero
+    let groups = led.store.current.ceilings.groupsHere
+    if !groups.isEmpty {
+      let receipt = try await lead(groups, in: led, predecessorsEnded: false)
+      for case .groupsLed(_, let term) in receipt.events where term.wait > .zero {
+        start = max(start, clock.monotonic + (term.wait.duration + clocks.options.driftAllowance))
+      }
+    }
+    led.stream.decidesFrom.withLock { $0 = start }
+  }
+
+  /// Stops all clocks of a stream and puts that on record.
+  func retireAll(of led: Led) async throws(NodeError) {
+    let all = GroupSet(GroupRun(GroupID(0), through: GroupID(.max)))
+    guard let command = led.leader.retire(all, id: .random(), at: clock.monotonic) else { return }
+    _ = try await submit(command, to: led)
+  }
+
   /// Stops all clocks and puts that on record, so that whoever is next need not wait; then closes the
   /// streams.
   package func close() async {
     for (region, stream) in streams {
-      let all = GroupSet(GroupRun(GroupID(0), through: GroupID(.max)))
-      if let leader = stream.leader,
-        let command = leader.retire(all, id: .random(), at: clock.monotonic)
-      {
+      if let leader = stream.leader {
         do {
-          _ = try await submit(command, to: Led(stream: stream, leader: leader))
+          try await retireAll(of: Led(stream: stream, leader: leader))
         } catch {
           logger.warning(
             "could not hand over the groups of region \(region): their next leader waits",
@@ -331,8 +386,14 @@ package final class RegionNode: Sendable {
     }
     var command = command
     if let caller = Caller.current { command.actor = caller.name }
+    let term = led.store.sharedLog?.lead?.term
     let result = await withCheckedContinuation { [command] continuation in
       submit(command, to: led) { continuation.resume(returning: $0) }
+    }
+    if case .success(let receipt) = result, receipt.outcome == .appended {
+    } else {
+      // Nothing was appended, and so nothing fenced.
+      try await confirm(term, of: led)
     }
     let receipt: RegionReceipt
     do throws(RegionFailure) {
@@ -343,6 +404,20 @@ package final class RegionNode: Sendable {
     // It may have taken long: nobody acts on what another leader could have decided otherwise by now.
     try checkCatalogKnown(for: command.change)
     return receipt
+  }
+
+  /// That a term of a shared stream is led still: what is here is the newest state then.
+  private func confirm(_ term: ClusterTerm?, of led: Led) async throws(NodeError) {
+    guard led.stream.isShared else { return }
+    if let term, let shared = led.store.sharedLog?.lead?.stream,
+      let leader = try? await shared.leader(), leader.term == term
+    {
+      return
+    }
+    throw NodeError(
+      .unavailable, reason: "not_leader",
+      "this node led the stream of region \(led.stream.region), and may not any more",
+      remedy: "ask again, with the same command id")
   }
 
   // MARK: - Clocks

@@ -22,6 +22,10 @@ package final class RegionStream: Sendable {
 
   package let region: Region
   package let store: RegionStore
+  /// Whether others lead the stream, too, in turn: it is in a shared one before it is in the folder.
+  package var isShared: Bool { store.sharedLog != nil }
+  /// From when on what is decided here holds for all clocks: leaders before may issue until then.
+  let decidesFrom = Mutex(MonotonicTime.zero)
   /// Those who follow the stream from here: woken when it moved on.
   package let changes = WakeHub()
   /// What is known of the leader of the stream that is mirrored.
@@ -32,9 +36,10 @@ package final class RegionStream: Sendable {
   private let leading: Leading
 
   /// Opens the stream within the folder of a catalog's log, or makes it: as a mirror where `mirrors`
-  /// says so. Blocks.
+  /// says so, and to share it where `isShared` does. Blocks.
   init(
-    _ region: Region, mirrors: Bool, folder: String, catalog: CatalogID, options: RegionOptions,
+    _ region: Region, mirrors: Bool, isShared: Bool = false, folder: String, catalog: CatalogID,
+    options: RegionOptions,
     clocks: GroupClocks, clock: NodeClock, wallMilliseconds: @escaping @Sendable () -> UInt64
   ) throws(StoreError) {
     self.region = region
@@ -42,7 +47,7 @@ package final class RegionStream: Sendable {
     self.leading = leading
     store = try RegionStore.open(
       folder: folder, region: region, catalog: catalog, options: options, mirrors: mirrors,
-      wallMilliseconds: wallMilliseconds
+      isShared: isShared, wallMilliseconds: wallMilliseconds
     ) { entries, state in
       guard case .leader(let leader) = leading.role.withLock({ $0 }) else { return }
       let now = clock.monotonic
@@ -75,6 +80,19 @@ package final class RegionStream: Sendable {
   }
 
   func lead(_ leader: RegionLeader) { leading.role.withLock { $0 = .leader(leader) } }
+
+  /// Leads the shared stream from here; commands about transactions have to wait until `start`.
+  func lead(_ leader: RegionLeader, decidingFrom start: MonotonicTime) {
+    decidesFrom.withLock { $0 = start }
+    lead(leader)
+  }
+
+  /// Follows the shared stream again; what was fenced stays so.
+  func stopLeading() {
+    leading.role.withLock { role in
+      if case .leader = role { role = .mirror }
+    }
+  }
 
   /// Lets nobody lead from here any more.
   ///

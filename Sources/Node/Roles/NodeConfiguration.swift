@@ -38,6 +38,9 @@ package struct NodeConfiguration: Sendable {
   package var leaderName: MemberName?
   package var clocks = ClockOptions()
   package var regionStore = RegionOptions()
+  /// Where the streams of ``ledRegions`` are shared with others that lead them in turn; nil: they are this
+  /// node's alone.
+  package var regionLog: RegionPlacement?
   /// Where others reach the node; what it listens on when nil.
   package var advertisedAddress: NodeAddress?
   /// The learners of the region in their order, this one among them by its advertised address: a

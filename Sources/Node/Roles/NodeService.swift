@@ -367,7 +367,10 @@ package final class NodeService: Service {
             let address = await server.address
             await follow(address.map { configuration.advertisedAddress ?? $0 })
           },
-          { try await regions.run() },
+          {
+            let address = await server.address
+            try await regions.run(at: configuration.advertisedAddress ?? address)
+          },
           { try await security.keepInStep(logger: logger) },
           {
             guard let member = configuration.member, let address = await server.address else {

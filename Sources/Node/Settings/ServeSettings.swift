@@ -111,6 +111,11 @@ enum ServeSettings {
     .list(
       "lead-region", parseRegions, example: ["eu-central"],
       "Lead the streams of these regions: clocks of their groups, and transactions."),
+    .value(
+      "region-log", parseClusterURL, default: nil,
+      example: "etcd://10.0.1.1:2379,10.0.1.2:2379/tokyo",
+      "Share the streams of lead-region on the region's own etcd with others that lead them in turn."
+    ),
     .list(
       "mirror-region", parseMirroredRegions, example: ["ap-tokyo", "us-east@node2.example:4711"],
       "Keep mirrors of these regions' streams, or lead them once they were promoted here."),

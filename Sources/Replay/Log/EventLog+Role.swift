@@ -54,12 +54,18 @@ extension EventLog {
     try checkWritable()
     guard try self.keeper() != keeper else { return }
     try environment.write { transaction throws(StoreError) in
-      guard let mark = keeper.mark else {
-        return try transaction.remove(LogTables.MetaKey.role, from: tables.meta)
-      }
-      try Array(mark.utf8).withRawBytes { (bytes) throws(StoreError) in
-        try transaction.put(bytes, for: LogTables.MetaKey.role, in: tables.meta)
-      }
+      try put(keeper, in: transaction)
+    }
+  }
+
+  func put(
+    _ keeper: LogKeeper, in transaction: borrowing LMDB.WriteTransaction
+  ) throws(StoreError) {
+    guard let mark = keeper.mark else {
+      return try transaction.remove(LogTables.MetaKey.role, from: tables.meta)
+    }
+    try Array(mark.utf8).withRawBytes { (bytes) throws(StoreError) in
+      try transaction.put(bytes, for: LogTables.MetaKey.role, in: tables.meta)
     }
   }
 

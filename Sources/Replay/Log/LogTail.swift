@@ -13,4 +13,9 @@ package struct LogTail: Hashable, Sendable {
     self.hash = hash
     self.version = version
   }
+
+  /// Where a log ends with an entry.
+  package init(endingWith last: EncodedEntry) {
+    self.init(position: last.entry.position, hash: last.hash, version: last.entry.version)
+  }
 }

@@ -117,6 +117,7 @@ package struct RegionCore: Sendable {
     }
     var batch = Batch(state: state)
     do throws(StoreError) {
+      try log.checkDecides()
       for command in commands {
         guard batch.byteCount < options.maximumBatchByteCount else { break }
         try decide(command, in: &batch, wall: wall)
@@ -161,7 +162,7 @@ package struct RegionCore: Sendable {
       }
     }
     do throws(StoreError) {
-      try log.append(result.publish, fingerprints: [:])
+      try log.store(result.publish)
     } catch {
       noteFailure(error)
       return Replication(thenFail: error)
@@ -282,6 +283,8 @@ package struct RegionCore: Sendable {
   /// the store of the catalog, which does the same for the same reasons.
   private mutating func noteFailure(_ error: StoreError) {
     switch error {
+    // The log was not touched; what got into a shared stream comes back from there.
+    case .notLeading, .stream, .windowHeldBack: return
     case .diskFull, .logFull, .tooManyReaders, .system(_, code: 1..., _):
       if let head = try? log.writtenHead(), let last = try? log.lastPosition(),
         head.position == state.appliedThrough, head.hash == state.lastHash,

@@ -51,15 +51,31 @@ extension RegionEventLog {
     }
   }
 
+  /// Notes that the log is that of a member who shares the stream of this name, on these terms. In one
+  /// transaction, durable on return.
+  package func share(_ name: String, on terms: RegionLeadTerms) throws(StoreError) {
+    try log.checkWritable()
+    try log.environment.write { transaction throws(StoreError) in
+      try log.put(LogKeeper.cluster(name), in: transaction)
+      try put(terms, in: transaction)
+    }
+  }
+
+  private func put(
+    _ terms: RegionLeadTerms, in transaction: borrowing LMDB.WriteTransaction
+  ) throws(StoreError) {
+    try terms.bytes.withRawBytes { (bytes) throws(StoreError) in
+      try transaction.put(bytes, for: LogTables.MetaKey.lead, in: log.tables.meta)
+    }
+  }
+
   /// Lets the stream be led from here on these terms, a mirror too. In one transaction, durable on
   /// return.
   package func lead(on terms: RegionLeadTerms) throws(StoreError) {
     try log.checkWritable()
     try log.environment.write { transaction throws(StoreError) in
       try transaction.remove(LogTables.MetaKey.role, from: log.tables.meta)
-      try terms.bytes.withRawBytes { (bytes) throws(StoreError) in
-        try transaction.put(bytes, for: LogTables.MetaKey.lead, in: log.tables.meta)
-      }
+      try put(terms, in: transaction)
     }
   }
 }

@@ -43,6 +43,13 @@ package protocol RegionLog: Sendable {
     _ entries: [EncodedEntry], fingerprints: [CommandID: ChangeFingerprint]
   ) throws(StoreError)
 
+  /// Adds entries that another log has already: all or none, durable on return.
+  func store(_ entries: [EncodedEntry]) throws(StoreError)
+
+  /// Makes sure that something may be decided here, and appended, as far as that is known before it is
+  /// tried.
+  func checkDecides() throws(StoreError)
+
   /// Lets the writer go on after `state`, which was made of the whole log.
   func goOn(after state: RegionState)
 
@@ -67,4 +74,13 @@ package protocol RegionLog: Sendable {
   ///
   /// - Returns: How many were removed; 0 when there are none left.
   func removeTrimmed(limit: Int) throws(StoreError) -> Int
+}
+
+extension RegionLog {
+  /// A log that nobody shares is the only one that entries are added to.
+  package func store(_ entries: [EncodedEntry]) throws(StoreError) {
+    try append(entries, fingerprints: [:])
+  }
+
+  package func checkDecides() throws(StoreError) {}
 }

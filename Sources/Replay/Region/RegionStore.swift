@@ -23,6 +23,8 @@ package final class RegionStore: Sendable {
     case state(RegionState, CommandWindow, @Sendable (StoreError?) -> Void)
     /// Leads from now on what was a mirror.
     case lead(RegionLeadTerms, @Sendable (StoreError?) -> Void)
+    /// Shares a stream from now on.
+    case share(any SharedStream, RegionLeadTerms, @Sendable (StoreError?) -> Void)
   }
 
   private struct Queue {
@@ -53,7 +55,11 @@ package final class RegionStore: Sendable {
   package let region: Region
   package let catalog: CatalogID
   package let options: RegionOptions
+  /// The log where its stream is shared with others; nil where it is this node's alone.
+  package let sharedLog: SharedRegionLog?
   private let log: any RegionLog
+  /// Who decided what is added to the log, when it was opened.
+  package let keeper: LogKeeper
   private let shared: Shared
   private let release: @Sendable () -> Void
   private let thread: WorkerThread
@@ -75,10 +81,14 @@ package final class RegionStore: Sendable {
   ///
   /// `wallMilliseconds` is the wall clock, in milliseconds since 1970, which the writer thread reads.
   /// With `mirrors` a stream that is made is a mirror, which follows that of its leader; one that is
-  /// there stays what it is. See ``isMirror``.
+  /// there stays what it is. See ``isMirror``. With `isShared` the stream is one that others lead, too,
+  /// which ``share(_:on:)`` says.
+  ///
+  /// - Throws: ``StoreError/ofCluster(folder:_:)`` when it is shared with others, and opened otherwise.
   package static func open(
     folder: String, region: Region, catalog: CatalogID, options: RegionOptions = RegionOptions(),
-    mirrors: Bool = false, wallMilliseconds: @escaping @Sendable () -> UInt64,
+    mirrors: Bool = false, isShared: Bool = false,
+    wallMilliseconds: @escaping @Sendable () -> UInt64,
     observer: @escaping Observer = { _, _ in }
   ) throws(StoreError) -> RegionStore {
     let log = try RegionEventLog.openOrCreate(
@@ -87,33 +97,62 @@ package final class RegionStore: Sendable {
     if mirrors, try log.lastPosition() == .zero, try log.leadTerms() == nil {
       try log.becomeMirror()
     }
-    let role = Role(isMirror: try log.isMirror(), terms: try log.leadTerms())
+    let (keeper, terms) = (try log.log.keeper(), try log.leadTerms())
+    // A mirror becomes no member by itself.
+    guard isShared, keeper != .mirrored else {
+      // Those who share a stream lead it in turn; any of them may mirror it.
+      if case .cluster(let name) = keeper, !mirrors {
+        throw .ofCluster(folder: RegionEventLog.folder(of: region, in: folder), name)
+      }
+      return try RegionStore(
+        log, options: options, role: Role(isMirror: keeper != .leader, terms: terms),
+        wallMilliseconds: wallMilliseconds, observer: observer,
+        noteTerms: { (terms) throws(StoreError) in try log.lead(on: terms) },
+        release: { log.releaseForWriting() })
+    }
+    let shared = SharedRegionLog(log)
     return try RegionStore(
-      log, options: options, role: role, wallMilliseconds: wallMilliseconds, observer: observer,
-      noteTerms: { (terms) throws(StoreError) in try log.lead(on: terms) }
-    ) { log.releaseForWriting() }
+      shared, options: options, role: Role(isMirror: true, terms: terms), keeper: keeper,
+      wallMilliseconds: wallMilliseconds, observer: observer,
+      noteShared: { (stream, terms) throws(StoreError) in
+        try log.share(stream.name, on: terms)
+        shared.share(stream)
+      }, release: { log.releaseForWriting() })
   }
 
   /// A store on any log. `noteTerms` puts on record that it is led from here, and `release` is called
   /// when it writes no more.
   package init(
     _ log: any RegionLog, options: RegionOptions = RegionOptions(),
-    role: Role = Role(isMirror: false), wallMilliseconds: @escaping @Sendable () -> UInt64,
+    role: Role = Role(isMirror: false), keeper: LogKeeper = .leader,
+    wallMilliseconds: @escaping @Sendable () -> UInt64,
     observer: @escaping Observer = { _, _ in },
     noteTerms: @escaping @Sendable (RegionLeadTerms) throws(StoreError) -> Void = { _ in },
+    noteShared:
+      @escaping @Sendable (any SharedStream, RegionLeadTerms) throws(StoreError) -> Void = { _, _ in
+      },
     release: @escaping @Sendable () -> Void = {}
   ) throws(StoreError) {
     let core = try RegionCore(log, options: options)
     let shared = Shared(core, role)
     self.log = log
+    sharedLog = log as? SharedRegionLog
+    self.keeper = keeper
     region = log.region
     catalog = log.catalog
     self.options = options
     self.shared = shared
     self.release = release
     thread = try WorkerThread(name: "region-writer") {
-      Self.run(core, shared, wallMilliseconds, observer, noteTerms)
+      Self.run(
+        core, shared, wallMilliseconds, observer, Notes(terms: noteTerms, shared: noteShared))
     }
+  }
+
+  /// What is put on record beside the stream, by the writer thread.
+  private struct Notes: Sendable {
+    var terms: @Sendable (RegionLeadTerms) throws(StoreError) -> Void
+    var shared: @Sendable (any SharedStream, RegionLeadTerms) throws(StoreError) -> Void
   }
 
   deinit {
@@ -235,6 +274,39 @@ package final class RegionStore: Sendable {
     if let error { throw error }
   }
 
+  // MARK: - Sharing
+
+  /// Shares a stream with others from now on, in a store that was opened for that: follows it until
+  /// ``lead(in:after:orLost:)``. On record on return.
+  package func share(
+    _ stream: any SharedStream, on terms: RegionLeadTerms
+  ) async throws(StoreError) {
+    try await mirroring { .share(stream, terms, $0) }
+  }
+
+  /// Leads a term of the shared stream that was won, the stream having ended with `tail` since then; see
+  /// ``StreamLead/lead(in:after:found:orLost:)``. `orLost` is called by the thread that writes.
+  package func lead(
+    in term: ClusterTerm, after tail: LogTail, orLost: @escaping StreamLead.Loss
+  ) throws(StoreError) {
+    guard let lead = sharedLog?.lead else { throw .notLeading("regions/\(region)") }
+    let state = current
+    try lead.lead(
+      in: term, after: tail,
+      found: LogTail(position: state.appliedThrough, hash: state.lastHash, version: .zero),
+      orLost: orLost)
+    shared.queue.withLock { $0.isMirror = false }
+  }
+
+  /// Follows the shared stream from now on.
+  package func stopLeading() {
+    sharedLog?.lead?.stopLeading()
+    shared.queue.withLock { $0.isMirror = true }
+  }
+
+  /// How many commands have no answer yet.
+  package var waitingCount: Int { shared.queue.withLock { $0.unanswered } }
+
   /// - Returns: Why it is not taken in; nil when it is.
   private func enqueue(_ work: Work, asMirror: Bool) -> StoreError? {
     let refusal = shared.queue.withLock { queue -> StoreError? in
@@ -255,7 +327,7 @@ package final class RegionStore: Sendable {
   /// The body of the writer thread: returns when the store is closed and nothing waits.
   private static func run(
     _ core: RegionCore, _ shared: Shared, _ wall: @Sendable () -> UInt64, _ observer: Observer,
-    _ noteTerms: @Sendable (RegionLeadTerms) throws(StoreError) -> Void
+    _ notes: Notes
   ) {
     var core = core
     while true {
@@ -289,11 +361,17 @@ package final class RegionStore: Sendable {
           completion(error)
         case .lead(let terms, let completion):
           rest.removeFirst()
-          let error = failure { () throws(StoreError) in try noteTerms(terms) }
+          let error = failure { () throws(StoreError) in try notes.terms(terms) }
           if error == nil {
             shared.terms.withLock { $0 = terms }
             shared.queue.withLock { $0.isMirror = false }
           }
+          answered(1, by: core, shared)
+          completion(error)
+        case .share(let stream, let terms, let completion):
+          rest.removeFirst()
+          let error = failure { () throws(StoreError) in try notes.shared(stream, terms) }
+          if error == nil { shared.terms.withLock { $0 = terms } }
           answered(1, by: core, shared)
           completion(error)
         }

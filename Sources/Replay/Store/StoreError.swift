@@ -180,7 +180,9 @@ extension StoreError: CustomStringConvertible {
     case .wouldErase: "rebuild in an empty folder, or from a source that has the entries between"
     case .isMirror:
       "write to its leader, or promote the folder on purpose: cadastre serve --promote"
-    case .ofCluster: "serve it with the --log of its cluster, or choose another folder"
+    case .ofCluster:
+      "serve it with the --log of its cluster, a region's stream with its --region-log; or choose another "
+        + "folder"
     case .notLeading: "send the command to the member that leads"
     case .stream(_, let error): error.remedy
     case .windowHeldBack:

@@ -24,9 +24,10 @@ struct ClusterCommandOptions: ParsableArguments {
   @OptionGroup var etcd: EtcdOptionsGroup
 
   /// What is given though it is for a cluster; nil when nothing is.
-  var firstGiven: String? {
+  func firstGiven(withRegionLog hasRegionLog: Bool) -> String? {
     if folder != nil { return "--folder" }
-    return followFrom == nil ? etcd.firstGiven : "--follow-from"
+    if followFrom != nil { return "--follow-from" }
+    return hasRegionLog ? nil : etcd.firstGiven
   }
 
   /// How to reach the cluster that `log` means; nil where it means a folder.
@@ -94,12 +95,12 @@ struct EtcdOptionsGroup: ParsableArguments {
   /// How to reach the cluster that `log` means; nil where it means a folder.
   func access(_ log: String) throws -> ClusterAccess? {
     guard ClusterURL.isMeant(by: log) else { return nil }
-    var access: ClusterAccess
-    do {
-      access = ClusterAccess(try ClusterURL(log))
-    } catch {
-      throw ValidationError("\(error)")
-    }
+    return access(try parseClusterURL(log))
+  }
+
+  /// How to reach a cluster.
+  func access(_ url: ClusterURL) -> ClusterAccess {
+    var access = ClusterAccess(url)
     access.authority = etcdCA
     if let etcdCert, let etcdKey {
       access.certificate = CertificateFiles(certificate: etcdCert, key: etcdKey)

@@ -12,6 +12,16 @@ struct ClockCommandOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
+      "Share the streams of --lead-region on an etcd of the region's own, so that another node leads them "
+        + "when this one is gone.",
+      discussion:
+        "For each node that is to lead them, with a name of its own (--member). Certificates and user are "
+        + "those of --etcd-….", valueName: "etcd://host:port,.../cluster"),
+    transform: parseClusterURL)
+  var regionLog: ClusterURL?
+
+  @Option(
+    help: ArgumentHelp(
       "Keep mirrors of these regions' streams, or lead them once they were promoted here.",
       discussion:
         "As tokyo or tokyo@host:port; without an address the leader is found among the members.",
@@ -51,6 +61,16 @@ struct ClockCommandOptions: ParsableArguments {
     if let maximumSkew { options.maximumSkew = maximumSkew }
     options.catalogLimit = catalogLimit
     return options
+  }
+}
+
+/// Reads where a shared stream is.
+@Sendable
+func parseClusterURL(_ text: String) throws -> ClusterURL {
+  do {
+    return try ClusterURL(text)
+  } catch {
+    throw ValidationError("\(error)")
   }
 }
 
