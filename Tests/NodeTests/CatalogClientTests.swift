@@ -39,6 +39,27 @@ import Testing
     }
   }
 
+  /// One that has heard nothing yet does not end a call: another node is asked.
+  @Test func aNewNodeDoesNotSayThatThereIsNothing() async throws {
+    let folder = TemporaryFolder()
+    try await withLeader { leader in
+      try await leader.client.submit(.test(oneRoute))
+      let nobody = NodeAddress(host: "127.0.0.1", port: quietPort())
+      try await withNode(TestNode.newLearner(folder, of: nobody, region: "near")) { learner in
+        let client = try CatalogClient(
+          nodes: [
+            CatalogEndpoint(learner.address, region: try Region("near")),
+            CatalogEndpoint(leader.address, region: try Region("far")),
+          ], try .quick("near"), generator: SeededGenerator(seed: 5))
+        try await client.whileRunning { client in
+          let answer = try await client.resolve(Key("a"))
+          #expect(answer.value.id == RouteID(1))
+        }
+      }
+    }
+    withExtendedLifetime(folder) {}
+  }
+
   /// A command on old routes is refused with the newer ones, and nothing older is read from then on.
   @Test func aStaleVersionIsRefusedWithTheNewerRoutes() async throws {
     try await withLeader { leader in

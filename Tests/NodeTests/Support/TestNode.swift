@@ -71,6 +71,19 @@ final class TestNode: Sendable {
     return try await TestNode(.leader, folder: path, port: port, configure)
   }
 
+  /// A learner that has made its log, and has yet to hear of its leader.
+  static func newLearner(
+    _ folder: TemporaryFolder, of leader: NodeAddress, region: String? = nil
+  ) async throws -> TestNode {
+    let path = folder.appending("learner")
+    do {
+      let log = try EventLog.create(folder: path, catalog: testCatalog)
+      defer { log.releaseForWriting() }
+      try log.setKeeper(.mirrored)
+    }
+    return try await TestNode(.learner(of: leader), folder: path, region: region)
+  }
+
   /// Shuts down in good order.
   func stop() async throws {
     client.shutdown()
