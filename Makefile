@@ -129,6 +129,7 @@ bench: ## Measure, side by side with Rust's BTreeMap, plain LMDB and etcd; write
 	$(CORE) swift build -c release --scratch-path .build/core-release --product index-bench
 	$(CORE) swift build -c release --scratch-path .build/core-release --product log-bench
 	$(MAKE) release
+	swift build -c release --product cluster-bench
 	Benchmarks/run.py
 
 clean: ## Remove what was built.

@@ -89,13 +89,15 @@ var targets: [Target] = [
     name: "IndexBench", dependencies: ["Catalog"], path: "Benchmarks/IndexBench",
     swiftSettings: settings),
   .executableTarget(
-    name: "LogBench", dependencies: ["Replay", "StateMachines", "Catalog"],
+    name: "LogBench", dependencies: ["BenchSupport", "Replay", "StateMachines", "Catalog"],
     path: "Benchmarks/LogBench", swiftSettings: settings),
+  .target(name: "BenchSupport", path: "Benchmarks/Support", swiftSettings: settings),
 ]
 
 if !coreOnly {
   products += [
     .executable(name: "cadastre", targets: ["Node"]),
+    .executable(name: "cluster-bench", targets: ["ClusterBench"]),
     .library(name: "CadastreClient", targets: ["CadastreClient"]),
   ]
   dependencies += [
@@ -151,6 +153,13 @@ if !coreOnly {
       ],
       swiftSettings: settings
     ),
+    // The figures of a cluster; see Benchmarks/.
+    .executableTarget(
+      name: "ClusterBench",
+      dependencies: [
+        "BenchSupport", "CadastreClient", "Etcd", "Replay", "StateMachines", "Catalog",
+      ],
+      path: "Benchmarks/ClusterBench", swiftSettings: settings),
     // Real etcd servers for the tests.
     .target(name: "EtcdSupport", path: "Tests/EtcdSupport", swiftSettings: settings),
     // Certificates for the tests.

@@ -6,7 +6,8 @@
 PART is one of index (made keys, memory, splits), paths (real paths, and after a million splits),
 large (ten million routes), log (appends, commands, replay), ack (one caller at a time), readers
 (lookups while a writer publishes), history, long (a million versions), mirror, service (gRPC under
-h2load, beside etcd), start (whole processes, beside etcd). Real paths are those of Debian's Contents
+h2load, beside etcd), start (whole processes, beside etcd), watchers, timestamps, cluster (a shared log
+on etcd, beside plain puts; outages; catching up). Real paths are those of Debian's Contents
 index, fetched once from apt's mirror into .build/bench-cache; without it the sample of the tests
 takes its place, and the table says so.
 
@@ -30,13 +31,14 @@ import latency
 import paths
 import service
 import timestamps
+from cluster import cluster_bench
 from tools import (
     ask, median, milliseconds, pick, ratios, run, table, thousands, wait_for)
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RUNS = 3
 PARTS = ["index", "paths", "large", "log", "ack", "readers", "history", "long", "mirror", "service",
-         "start", "watchers", "timestamps"]
+         "start", "watchers", "timestamps", "cluster"]
 
 
 def lookups(bench, work, results, quick):
@@ -340,7 +342,7 @@ def main():
     parser.add_argument("--only", choices=PARTS,
                         help="one part; the other figures stay as they were")
     parser.add_argument("--cadastre", type=pathlib.Path, default=ROOT / ".build/release/cadastre",
-                        help="the program, for what is measured between nodes")
+                        help="the program, for what is measured between nodes; cluster-bench is beside it")
     arguments = parser.parse_args()
     folder = ROOT / "Benchmarks/results"
     path = folder / "latest.json"
@@ -390,6 +392,11 @@ def main():
             folder_of_part.mkdir()
             timestamps.timestamps(arguments.cadastre, log_bench, folder_of_part, results,
                                   arguments.quick, RUNS)
+        if arguments.only in (None, "cluster"):
+            folder_of_part = work / "cluster"
+            folder_of_part.mkdir()
+            cluster_bench.cluster(arguments.cadastre, arguments.cadastre.parent / "cluster-bench",
+                                  folder_of_part, results, arguments.quick)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     folder.mkdir(exist_ok=True)

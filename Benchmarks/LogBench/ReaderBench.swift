@@ -1,3 +1,4 @@
+import BenchSupport
 import Catalog
 import Foundation
 import Glibc
