@@ -20,13 +20,13 @@ extension EtcdStream {
   package func follow(
     after position: LogPosition, _ body: @Sendable (SharedAppend) async throws -> Void
   ) async throws {
-    let (appends, output) = AsyncThrowingStream<SharedAppend, any Error>.makeStream()
+    let inbox = FollowInbox()
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask {
         do {
-          try await self.read(after: position, into: output)
+          try await self.read(after: position, into: inbox)
         } catch {
-          output.finish(throwing: error)
+          inbox.fail(error)
         }
       }
       group.addTask {
@@ -34,31 +34,29 @@ extension EtcdStream {
           try await Task.sleep(for: .seconds(1))
           // Where the end cannot be asked for, there is nothing to say.
           if let tail = try? await self.tail() {
-            output.yield(SharedAppend(entries: [], tail: tail))
+            inbox.put(SharedAppend(entries: [], tail: tail))
           }
         }
       }
       defer { group.cancelAll() }
-      for try await append in appends { try await body(append) }
-      try Task.checkCancellation()
+      try await inbox.drain(into: body)
     }
   }
 
   /// Reads what is there, then watches what comes, and again where a watch ends.
   private func read(
-    after start: LogPosition,
-    into output: AsyncThrowingStream<SharedAppend, any Error>.Continuation
+    after start: LogPosition, into inbox: FollowInbox
   ) async throws {
     let position = Place(start)
     while true {
       try Task.checkCancellation()
       do {
-        let revision = try await catchUp(position, into: output)
+        let revision = try await catchUp(position, into: inbox)
         try await watch(
           keys.appends, to: StreamKeys.end(of: keys.appends), from: revision + 1
         ) { events in
           for event in events where event.type == .put {
-            guard try await self.pass(event.kv, position, into: output) else { return false }
+            guard try await self.pass(event.kv, position, into: inbox) else { return false }
           }
           return true
         }
@@ -81,8 +79,7 @@ extension EtcdStream {
   ///
   /// - Returns: The revision as of which that was all.
   private func catchUp(
-    _ position: Place,
-    into output: AsyncThrowingStream<SharedAppend, any Error>.Continuation
+    _ position: Place, into inbox: FollowInbox
   ) async throws -> Int64 {
     // The append that the next entry is in may begin before it.
     let next = position.value.next
@@ -102,7 +99,7 @@ extension EtcdStream {
           $0.limit = 16
         })
       for pair in page.kvs {
-        guard try await pass(pair, position, into: output) else {
+        guard try await pass(pair, position, into: inbox) else {
           throw SharedStreamError.damaged(
             "an append is missing behind entry \(position.value)")
         }
@@ -120,8 +117,7 @@ extension EtcdStream {
   ///
   /// - Returns: false when there is one missing before it.
   private func pass(
-    _ pair: Mvccpb_KeyValue, _ position: Place,
-    into output: AsyncThrowingStream<SharedAppend, any Error>.Continuation
+    _ pair: Mvccpb_KeyValue, _ position: Place, into inbox: FollowInbox
   ) async throws -> Bool {
     var append = try StoredValues.decode(
       Cadastre_Etcd_V1_StoredAppend.self, pair.value, "an append")
@@ -137,7 +133,7 @@ extension EtcdStream {
       return false
     }
     position.value = last.entry.position
-    output.yield(SharedAppend(entries: Array(left), tail: LogTail(last)))
+    inbox.put(SharedAppend(entries: Array(left), tail: LogTail(last)))
     return true
   }
 

@@ -43,8 +43,8 @@ package protocol SharedStream: Sendable {
   /// need a peer.
   func trimmedThrough() async throws(SharedStreamError) -> LogPosition
 
-  /// Lends what was appended behind `position`, in order and as it was appended, until `body` throws
-  /// or the task is cancelled. Between appends, and at least every few seconds, `body` is given an
+  /// Lends what was appended behind `position`, in order, until `body` throws or the task is cancelled;
+  /// several appends as one where they came while `body` was busy. Between appends, and at least every few seconds, `body` is given an
   /// empty ``SharedAppend`` that says where the stream ended when it was asked for.
   ///
   /// - Throws: ``SharedStreamError/trimmed(through:)`` when what comes next is no longer in the window,
