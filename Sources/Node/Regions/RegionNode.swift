@@ -151,7 +151,7 @@ package final class RegionNode: Sendable {
         guard let leader = stream.leader else {
           // An entry that was on its way may have begun a lead meanwhile.
           if case .fenced = stream.role { clocks.drop(stream.region) }
-          if stream.isShared { clocks.drop(stream.region) }
+          if stream.isShared { standBy(stream, membership) }
           continue
         }
         if let terms = stream.store.terms,
@@ -172,24 +172,15 @@ package final class RegionNode: Sendable {
   }
 
   /// Stops all clocks of a stream whose region was lost: another node may lead it.
-  private func fence(_ stream: RegionStream, epoch: UInt64) {
+  func fence(_ stream: RegionStream, epoch: UInt64) {
     guard stream.fence(epoch: epoch) else { return }
     clocks.drop(stream.region)
+    let remedy =
+      stream.isShared
+      ? fenced(stream.region, epoch: epoch).detail?.remedy : Self.fencedRemedy(stream.region)
     logger.error(
       "somebody else may lead the stream of region \(stream.region) since: this node leads it no more",
-      metadata: ["epoch": "\(epoch)", "remedy": "\(Self.fencedRemedy(stream.region))"])
-  }
-
-  /// That the region was lost since its shared stream is led.
-  func fenced(_ region: Region, epoch: UInt64) -> NodeError {
-    NodeError(
-      .failedPrecondition, reason: "region_fenced",
-      "region \(region) was lost, in epoch \(epoch), since its shared stream is led: a mirror of it may "
-        + "have been promoted",
-      remedy: "if one was, remove the folder regions/\(region) here and start with --mirror-region "
-        + "\(region); if none was, stop all that share the stream, start the one with the most entries "
-        + "with --mirror-region \(region), and promote it: cadastre region promote \(region) "
-        + "--leader-stopped")
+      metadata: ["epoch": "\(epoch)", "remedy": "\(remedy ?? "")"])
   }
 
   private static func fencedRemedy(_ region: Region) -> String {
@@ -232,18 +223,6 @@ package final class RegionNode: Sendable {
       }
     }
     guard stream.leader != nil else { throw notLed(stream.region) }
-  }
-
-  /// That a shared stream is led from here, and that nobody who led it before issues timestamps any more:
-  /// a commit would not be known to those clocks.
-  private func checkDecides(_ stream: RegionStream) throws(NodeError) {
-    guard stream.leader != nil else { throw notLed(stream.region) }
-    guard clock.monotonic >= stream.decidesFrom.withLock({ $0 }) else {
-      throw NodeError(
-        .unavailable, reason: "leader_waiting",
-        "the stream of region \(stream.region) is led from here, and the leases of its leader before have "
-          + "not run out yet", remedy: "ask again in a moment, with the same command id")
-    }
   }
 
   /// - Throws: ``NodeError`` unless the catalog allows streams of regions.
@@ -316,20 +295,6 @@ package final class RegionNode: Sendable {
     }
     if !own.isEmpty { _ = try await lead(own, in: led, predecessorsEnded: true) }
     if !vacant.isEmpty { _ = try await lead(vacant, in: led, predecessorsEnded: false) }
-  }
-
-  /// Leads all groups of a shared stream whose lead was won. The stream says who led them before: whoever
-  /// that was, under this name too, its leases are waited for.
-  func takeUp(shared led: Led) async throws(NodeError) {
-    var start = MonotonicTime.zero
-    let groups = led.store.current.ceilings.groupsHere
-    if !groups.isEmpty {
-      let receipt = try await lead(groups, in: led, predecessorsEnded: false)
-      for case .groupsLed(_, let term) in receipt.events where term.wait > .zero {
-        start = max(start, clock.monotonic + (term.wait.duration + clocks.options.driftAllowance))
-      }
-    }
-    led.stream.decidesFrom.withLock { $0 = start }
   }
 
   /// Stops all clocks of a stream and puts that on record.
@@ -406,20 +371,6 @@ package final class RegionNode: Sendable {
     return receipt
   }
 
-  /// That a term of a shared stream is led still: what is here is the newest state then.
-  private func confirm(_ term: ClusterTerm?, of led: Led) async throws(NodeError) {
-    guard led.stream.isShared else { return }
-    if let term, let shared = led.store.sharedLog?.lead?.stream,
-      let leader = try? await shared.leader(), leader.term == term
-    {
-      return
-    }
-    throw NodeError(
-      .unavailable, reason: "not_leader",
-      "this node led the stream of region \(led.stream.region), and may not any more",
-      remedy: "ask again, with the same command id")
-  }
-
   // MARK: - Clocks
 
   /// The next timestamps of a group.
@@ -488,8 +439,9 @@ package final class RegionNode: Sendable {
         ? "ask a node that was started with --lead-region" : "name one of \(names)")
   }
 
-  private func notLed(_ region: Region) -> NodeError {
+  func notLed(_ region: Region) -> NodeError {
     if case .fenced(let epoch)? = streams[region]?.role {
+      if streams[region]?.isShared ?? false { return fenced(region, epoch: epoch) }
       return NodeError(
         .failedPrecondition, reason: "region_fenced",
         "region \(region) was lost, or its stream claimed by another member, in epoch \(epoch), since "

@@ -98,8 +98,14 @@ package final class RegionStream: Sendable {
   ///
   /// - Returns: false when that was so already.
   func fence(epoch: UInt64) -> Bool {
-    leading.role.withLock { role in
-      guard case .leader = role else { return false }
+    let isShared = isShared
+    return leading.role.withLock { role in
+      switch role {
+      case .leader: break
+      // Who shares the stream might lead it next.
+      case .mirror: guard isShared else { return false }
+      case .fenced: return false
+      }
       role = .fenced(epoch: epoch)
       return true
     }

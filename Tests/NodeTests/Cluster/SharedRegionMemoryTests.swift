@@ -2,6 +2,7 @@ import CadastreClient
 import CadastreProtocol
 import Catalog
 import ClusterSupport
+import Foundation
 import Replay
 import StateMachines
 import TestSupport
@@ -19,10 +20,11 @@ import Testing
 
   /// A member of the region, which leads the region's stream in turn: the catalog's leader, or a learner.
   private func node(
-    _ name: String, _ role: NodeConfiguration.Role = .leader, sharing stream: MemoryStream
+    _ name: String, _ role: NodeConfiguration.Role = .leader, sharing stream: MemoryStream?,
+    window: Duration = .milliseconds(400), mirrors: Bool = false
   ) async throws -> TestNode {
     let path = folder.appending(name)
-    if case .leader = role {
+    if case .leader = role, !FileManager.default.fileExists(atPath: path) {
       try EventLog.create(folder: path, catalog: testCatalog).releaseForWriting()
       try await enableRegionStreams(in: path, member: name, region: "tokyo")
     }
@@ -31,13 +33,17 @@ import Testing
       configuration.member = member
       configuration.member?.timeout = .seconds(60)
       configuration.leaderName = member.name
-      configuration.ledRegions = [tokyo]
-      configuration.clocks.window = .milliseconds(400)
+      if mirrors {
+        configuration.mirroredRegions = [MirroredRegion(tokyo)]
+      } else {
+        configuration.ledRegions = [tokyo]
+      }
+      configuration.clocks.window = window
       configuration.clocks.renewEvery = .milliseconds(100)
       configuration.clocks.driftAllowance = .milliseconds(20)
-      var placement = RegionPlacement { _, _ in stream }
-      placement.reportInterval = .milliseconds(20)
-      configuration.regionLog = placement
+      guard let stream else { return }
+      configuration.regionLog = RegionPlacement { _, _ in stream }
+      configuration.regionLog?.reportInterval = .milliseconds(20)
     }
     return node
   }
@@ -102,6 +108,72 @@ import Testing
     #expect(mine.map(\.hash) == memory.entries.map(\.hash))
   }
 
+  /// What an entry says of who leads.
+  private func terms(of memory: MemoryCluster, _ name: String) -> [LeaderTerm] {
+    memory.entries.flatMap(\.entry.regionEvents).compactMap { event in
+      if case .groupsLed(_, let term) = event, term.leader.name == name { term } else { nil }
+    }
+  }
+
+  @Test func aStreamThatOneLedAloneIsTakenAlong() async throws {
+    let memory = MemoryCluster(name: "tokyo")
+    var before = HybridTimestamp.zero
+    try await withNode(try await node("tokyo-1", sharing: nil)) { node in
+      try await until { (try? await node.client.lead(groups, in: tokyo)) != nil }
+      before = try await next(node).last
+    }
+    try await withNode(try await node("tokyo-1", sharing: memory.connect())) { node in
+      #expect(try await next(node).first > before)
+      let first = try #require(memory.entries.first)
+      #expect(first.entry.position > LogPosition(2))
+    }
+    // Nobody leads it alone any more.
+    let path = RegionEventLog.folder(of: tokyo, in: folder.appending("tokyo-1"))
+    await #expect(throws: StoreError.ofCluster(folder: path, "tokyo")) {
+      _ = try await node("tokyo-1", sharing: nil)
+    }
+  }
+
+  @Test func theNextLeaderWaitsForLeasesThatMayRun() async throws {
+    let memory = MemoryCluster(name: "tokyo")
+    // Longer than a test may take.
+    let window = Duration.seconds(1_000)
+    try await withNode(
+      try await node("tokyo-1", sharing: memory.connect(), window: window)
+    ) { first in
+      try await until { (try? await first.client.lead(groups, in: tokyo)) != nil }
+      let issued = try await next(first).last
+      let second = try await node(
+        "tokyo-2", .learner(of: first.address), sharing: memory.connect(), window: window)
+      try await withNode(second) { second in
+        try await until { memory.progress.count == 2 }
+        memory.endTerm()
+        while memory.leader?.member.name.name != "tokyo-2" {
+          try await until { memory.leader != nil }
+          if memory.leader?.member.name.name != "tokyo-2" { memory.endTerm() }
+          try await Task.sleep(for: .milliseconds(5))
+        }
+        try await until { !terms(of: memory, "tokyo-2").isEmpty }
+        let old = try #require(terms(of: memory, "tokyo-1").last)
+        let new = try #require(terms(of: memory, "tokyo-2").first)
+        #expect(new.term > old.term)
+        #expect(new.floor >= old.ceiling && new.floor > issued)
+        #expect(new.wait == old.lease)
+        try await until { try await status(second).ledGroups == 3 }
+        let stamp = await refusal {
+          try await second.client.nextTimestamps(1, of: GroupID(1))
+        }
+        #expect(stamp?.reason == "leader_waiting")
+        let id = try #require(TransactionID(bytes: [UInt8](repeating: 1, count: 16)))
+        let begin = await refusal {
+          try await second.client.begin(
+            id, participants: groups, timeout: .seconds(60), in: tokyo, command: .fresh())
+        }
+        #expect(begin?.reason == "leader_waiting")
+      }
+    }
+  }
+
   @Test func oneThatComesLateTakesWhatIsNotSharedAnyMoreFromTheLeader() async throws {
     let memory = MemoryCluster(name: "tokyo")
     try await withNode(try await node("tokyo-1", sharing: memory.connect())) { first in
@@ -131,12 +203,13 @@ import Testing
 
   @Test func whoHearsThatTheRegionWasLostLeadsNoMore() async throws {
     let memory = MemoryCluster(name: "tokyo")
+    var last = HybridTimestamp.zero
     try await withNode(try await node("tokyo-1", sharing: memory.connect())) { node in
       try await until { (try? await node.client.lead(groups, in: tokyo)) != nil }
-      _ = try await next(node)
+      last = try await next(node).last
       try await change(node, .declareLost(tokyo))
       try await until { memory.leader == nil }
-      #expect(try await status(node).role == .fenced)
+      try await until { try await status(node).role == .fenced }
       await #expect(throws: NodeError.self) {
         try await node.client.nextTimestamps(1, of: GroupID(2))
       }
@@ -144,5 +217,12 @@ import Testing
       #expect(refused?.reason == "region_shared")
     }
     #expect(memory.leader == nil)
+    // As a mirror the folder may be promoted, and goes on alone.
+    try await withNode(try await node("tokyo-1", sharing: nil, mirrors: true)) { node in
+      try await until {
+        (try? await node.client.promote(tokyo, leaderStopped: true, deadline: .seconds(5))) != nil
+      }
+      #expect(try await next(node).first > last)
+    }
   }
 }

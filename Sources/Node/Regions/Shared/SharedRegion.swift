@@ -99,8 +99,11 @@ final class SharedRegion: Sendable {
 
   private func create(_ shared: any SharedStream, epoch: UInt64) async throws {
     guard store.keeper == .leader else {
-      // Another member may have more of what the stream had.
-      throw SharedStreamError.missing(shared.name)
+      throw NodeError(
+        .failedPrecondition, reason: "region_stream_missing",
+        "\(shared.name) has no stream of region \(region), which this folder shares: another member may have "
+          + "more of it",
+        remedy: "restore what it was kept on; or \(RegionNode.mirrorRemedy(region))")
     }
     let state = store.current
     if state.appliedThrough == .zero { try await regions.checkUnled(region) }
@@ -167,8 +170,16 @@ final class SharedRegion: Sendable {
       level: level, message,
       metadata: [
         "stream": "\(region)", "position": "\(store.current.appliedThrough)",
-        "error": "\(error.problem)",
-        "remedy": "\((error as? NodeError)?.detail?.remedy ?? "")",
+        "error": "\(error.problem)", "remedy": "\(remedy(for: error))",
       ])
+  }
+
+  private func remedy(for error: any Error) -> String {
+    switch error {
+    case let error as NodeError: error.detail?.remedy ?? ""
+    case let error as StoreError: error.remedy
+    case let error as SharedStreamError: error.remedy
+    default: ""
+    }
   }
 }
