@@ -113,8 +113,15 @@ import Testing
 
 /// The same as processes, with a real etcd.
 @Suite(.timeLimit(.minutes(2))) struct PeerFollowingProcessTests {
+  /// What a node says of itself, as soon as it does.
   private func status(_ node: ServedNode) async throws -> NodeStatus {
-    try await NodeClient.with(node.address) { try await $0.status(deadline: .seconds(2)) }
+    while true {
+      let status = try? await NodeClient.with(node.address) {
+        try await $0.status(deadline: .seconds(5))
+      }
+      if let status { return status }
+      try await Task.sleep(for: .milliseconds(20))
+    }
   }
 
   @Test func aKilledPeerIsReplacedByEtcdAndNothingIsMissing() async throws {
@@ -139,8 +146,10 @@ import Testing
       func write(_ count: Int, _ prefix: String) async throws {
         try await NodeClient.with(member.address) { client in
           for number in 0..<count {
-            _ = try await client.submit(
-              .test(split("\(prefix)\(number)")), deadline: .seconds(20))
+            let command = Command.test(split("\(prefix)\(number)"))
+            try await until {
+              (try? await client.submit(command, deadline: .seconds(20))) != nil
+            }
           }
         }
       }

@@ -15,10 +15,13 @@ import Testing
   private static let groups = (UInt64(1)...3).map { GroupID($0) }
 
   private func change(_ node: ServedNode, _ change: MembershipChange) async throws {
-    _ = try await NodeClient.with(node.address) { client in
-      try await client.submit(
-        Command(id: .fresh(), actor: "test", reason: "a test", change: .membership(change)),
-        deadline: .seconds(20))
+    let command = Command(
+      id: .fresh(), actor: "test", reason: "a test", change: .membership(change))
+    try await until {
+      let receipt = try? await NodeClient.with(node.address) {
+        try await $0.submit(command, deadline: .seconds(20))
+      }
+      return receipt != nil
     }
   }
 
