@@ -39,7 +39,7 @@ final class SharedRegion: Sendable {
   /// Takes part until the node shuts down, and gives back the lead then.
   func run() async {
     let joined = Mutex<(any SharedStream)?>(nil)
-    await keep("join the shared stream of region \(region)", once: true) { [self] in
+    await untilDone("join the shared stream of region \(region)") { [self] in
       let shared = try await join()
       joined.withLock { $0 = shared }
     }
@@ -122,23 +122,20 @@ final class SharedRegion: Sendable {
 
   // MARK: - Waiting
 
-  /// Does something again and again, or until it was done `once`, with a pause that grows while it fails,
-  /// until the node shuts down. `body` is cancelled then.
-  func keep(
-    _ what: String, once: Bool = false, _ body: @escaping @Sendable () async throws -> Void
+  /// Tries something, with a pause that grows, until it is done or the node shuts down. `body` is cancelled
+  /// then.
+  private func untilDone(
+    _ what: String, _ body: @escaping @Sendable () async throws -> Void
   ) async {
     var backoff = Backoff(first: following.firstPause, maximum: following.maximumPause)
     var generator = SystemRandomNumberGenerator()
     var told = ""
     while !isOver {
-      let start = core.clock.now()
       do {
         _ = try await unless(core.changes, body)
-        if once { return }
-        continue
+        return
       } catch {
         if isOver { return }
-        if core.clock.now() - start > following.maximumPause { backoff.reset() }
         if error.problem != told { note(.warning, "could not \(what): trying again", error) }
         told = error.problem
       }
