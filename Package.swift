@@ -161,7 +161,9 @@ if !coreOnly {
       ],
       path: "Benchmarks/ClusterBench", swiftSettings: settings),
     // Real etcd servers for the tests.
-    .target(name: "EtcdSupport", path: "Tests/EtcdSupport", swiftSettings: settings),
+    .target(
+      name: "EtcdSupport", dependencies: ["Etcd", "CadastreClient"], path: "Tests/EtcdSupport",
+      swiftSettings: settings),
     // Certificates for the tests.
     .target(
       name: "TLSSupport",
@@ -176,7 +178,7 @@ if !coreOnly {
       name: "EtcdTests",
       dependencies: [
         "Etcd", "EtcdSupport", "CadastreClient", "Replay", "StateMachines", "Catalog",
-        "TestSupport", "TLSSupport",
+        "TestSupport", "ClusterSupport", "TLSSupport",
         .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ],
@@ -225,9 +227,8 @@ if !coreOnly {
     .testTarget(
       name: "NodeTests",
       dependencies: [
-        "Node", "CadastreClient", "CadastreProtocol", "EtcdSupport", "Replay", "StateMachines",
-        "Catalog",
-        "TestSupport", "TLSSupport", "ClusterSupport",
+        "Node", "CadastreClient", "CadastreProtocol", "Etcd", "EtcdSupport", "Replay",
+        "StateMachines", "Catalog", "TestSupport", "TLSSupport", "ClusterSupport",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "GRPCCore", package: "grpc-swift-2"),
         .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),

@@ -77,7 +77,11 @@ extension EtcdStream {
     let wire = try StoredValues.decode(
       Cadastre_Etcd_V1_StreamTail.self, found.value, "the end of the stream")
     let actual = try StoredValues.tail(wire)
-    guard actual == tail else { throw .elsewhere(expected: tail, found: actual) }
+    guard actual == tail else {
+      // Who leads no more is told so, wherever the stream ends: as by an append that is fenced.
+      guard try await leader()?.term == term else { throw .deposed(term) }
+      throw .elsewhere(expected: tail, found: actual)
+    }
     let trimmed = try await trimmed().totalByteCount
     let known = KnownEnd(
       term: term, tail: tail, revision: found.modRevision, total: wire.totalByteCount,

@@ -21,7 +21,7 @@ package final class MemoryCluster: Sendable {
       position: .zero, hash: EntryHash(of: UnsafeRawBufferPointer(start: nil, count: 0)),
       version: .zero)
     /// All appends since the start, trimmed or not.
-    var entries: [EncodedEntry] = []
+    var appends: [[EncodedEntry]] = []
     var trimmedThrough = LogPosition.zero
     var leader: LeaderRecord?
     var lastTerm: UInt64 = 0
@@ -37,10 +37,20 @@ package final class MemoryCluster: Sendable {
     var nextID: UInt64 = 0
     var usage: SharedStreamUsage?
 
-    var tail: LogTail {
-      entries.last.map {
+    var tail: LogTail { appends.last.flatMap(Self.tail) ?? start }
+
+    /// Where an append ends.
+    static func tail(_ append: [EncodedEntry]) -> LogTail? {
+      append.last.map {
         LogTail(position: $0.entry.position, hash: $0.hash, version: $0.entry.version)
-      } ?? start
+      }
+    }
+
+    /// What a follower that has come to `position` is told next: one append, or that there is none.
+    func append(after position: LogPosition) -> SharedAppend {
+      let next = appends.first { $0.contains { $0.entry.position > position } } ?? []
+      return SharedAppend(
+        entries: next.filter { $0.entry.position > position }, tail: Self.tail(next) ?? tail)
     }
 
     mutating func makeID() -> UInt64 {
@@ -52,7 +62,9 @@ package final class MemoryCluster: Sendable {
     mutating func endTerm(_ why: String) {
       if let leader {
         // An append whose outcome was unknown may happen until now.
-        if let first = late.first, first.entry.position == tail.position.next { entries += late }
+        if let first = late.first, first.entry.position == tail.position.next {
+          appends.append(late)
+        }
         late = []
         ends[leader.term] = why
       }
@@ -117,7 +129,7 @@ extension MemoryCluster {
   package var leader: LeaderRecord? { look { $0.leader } }
 
   /// Everything that was ever appended.
-  package var entries: [EncodedEntry] { look { $0.entries } }
+  package var entries: [EncodedEntry] { look { $0.appends.flatMap(\.self) } }
 
   package var trimmedThrough: LogPosition { look { $0.trimmedThrough } }
 

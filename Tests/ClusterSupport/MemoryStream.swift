@@ -50,19 +50,21 @@ package final class MemoryStream: SharedStream {
   package func append(
     _ entries: [EncodedEntry], after tail: LogTail, in term: ClusterTerm
   ) throws(SharedStreamError) {
+    guard !entries.isEmpty else { return }
     let (delay, fault) = faults.withLock { faults in
       (faults.delay, faults.appends.isEmpty ? nil : faults.appends.removeFirst())
     }
     if delay > .zero { Thread.sleep(forTimeInterval: delay / .seconds(1)) }
     try check()
     if fault == .unavailable { throw .unavailable("at a test's word") }
-    let error = cluster.change { contents -> SharedStreamError? in
+    let error = cluster.change { [name] contents -> SharedStreamError? in
+      guard contents.catalog != nil else { return .missing(name) }
       guard contents.leader?.term == term else { return .deposed(term) }
       guard contents.tail == tail else { return .elsewhere(expected: tail, found: contents.tail) }
       switch fault {
       case .unknownUntilTermEnds: contents.late = entries
       case .unknown(isDone: false): break
-      case .unknown(isDone: true), .unavailable, nil: contents.entries += entries
+      case .unknown(isDone: true), .unavailable, nil: contents.appends.append(entries)
       }
       return fault == nil ? nil : .outcomeUnknown("at a test's word")
     }
@@ -81,12 +83,15 @@ package final class MemoryStream: SharedStream {
 
   package func remove(endingWith tail: LogTail) async throws(SharedStreamError) {
     try await travel()
-    let found = cluster.change { contents -> LogTail? in
-      guard contents.leader == nil, contents.tail == tail else { return contents.tail }
-      (contents.catalog, contents.entries) = (nil, [])
+    let error = cluster.change { [name] contents -> SharedStreamError? in
+      guard contents.catalog != nil else { return .missing(name) }
+      guard contents.leader == nil, contents.tail == tail else {
+        return .elsewhere(expected: tail, found: contents.tail)
+      }
+      (contents.catalog, contents.appends, contents.progress) = (nil, [], [:])
       return nil
     }
-    if let found { throw .elsewhere(expected: tail, found: found) }
+    if let error { throw error }
   }
 
   package func trim(
@@ -94,8 +99,12 @@ package final class MemoryStream: SharedStream {
   ) async throws(SharedStreamError) {
     try await travel()
     let isDone = cluster.change { contents in
+      // Whole appends only; where there is none, there is nothing to refuse.
+      let ends = contents.appends.compactMap { $0.last?.entry.position }
+      guard let end = ends.last(where: { $0 <= position }), end > contents.trimmedThrough
+      else { return true }
       guard contents.leader?.term == term else { return false }
-      contents.trimmedThrough = max(contents.trimmedThrough, min(position, contents.tail.position))
+      contents.trimmedThrough = end
       return true
     }
     guard isDone else { throw .deposed(term) }
@@ -117,7 +126,9 @@ package final class MemoryStream: SharedStream {
 
   package func trimmedThrough() async throws(SharedStreamError) -> LogPosition {
     try await travel()
-    return cluster.trimmedThrough
+    let trimmed = cluster.look { $0.catalog == nil ? nil : $0.trimmedThrough }
+    guard let trimmed else { throw .missing(name) }
+    return trimmed
   }
 
   package func follow(
@@ -126,14 +137,18 @@ package final class MemoryStream: SharedStream {
     var position = position
     try await listening { [self] in
       try await travel()
-      let (trimmed, append) = cluster.look { contents -> (LogPosition, SharedAppend) in
-        let entries = contents.entries.filter { $0.entry.position > position }.prefix(100)
-        return (contents.trimmedThrough, SharedAppend(entries: Array(entries), tail: contents.tail))
+      let (trimmed, next) = cluster.look { contents in
+        (
+          contents.catalog == nil ? nil : contents.trimmedThrough,
+          contents.append(after: position)
+        )
       }
+      guard let trimmed else { throw SharedStreamError.missing(name) }
       guard trimmed <= position else { throw SharedStreamError.trimmed(through: trimmed) }
-      try await body(append)
-      if let last = append.entries.last { position = last.entry.position }
-      return position < append.tail.position
+      try await body(next)
+      guard let last = next.entries.last else { return false }
+      position = last.entry.position
+      return true
     }
   }
 

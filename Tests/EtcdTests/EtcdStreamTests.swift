@@ -56,16 +56,7 @@ import Testing
     _ entries: ArraySlice<EncodedEntry>, after tail: LogTail, in term: ClusterTerm,
     to stream: EtcdStream
   ) async throws {
-    try await withCheckedThrowingContinuation { (done: CheckedContinuation<Void, any Error>) in
-      Thread.detachNewThread {
-        do throws(SharedStreamError) {
-          try stream.append(Array(entries), after: tail, in: term)
-          done.resume()
-        } catch {
-          done.resume(throwing: error)
-        }
-      }
-    }
+    try await stream.appendFromThread(Array(entries), after: tail, in: term)
   }
 
   func tail(_ entry: EncodedEntry) -> LogTail {
