@@ -1,6 +1,7 @@
 import CadastreClient
 import CadastreProtocol
 import Catalog
+import EtcdSupport
 import Foundation
 import GRPCCore
 import Replay
@@ -12,7 +13,7 @@ import Testing
 @testable import Node
 
 /// Questions about the past over real gRPC, against what the node's own versions were.
-@Suite(.timeLimit(.minutes(2))) struct AuditTests {
+@Suite(.oneEtcd, .timeLimit(.minutes(2))) struct AuditTests {
   /// What an answer was made of.
   private struct Taken<Element: Sendable>: Sendable {
     var points: [AuditPoint] = []
@@ -64,8 +65,8 @@ import Testing
     return tables
   }
 
-  @Test func proofsComeOverTheWire() async throws {
-    try await withLeader {
+  @Test(arguments: LogKind.allCases) func proofsComeOverTheWire(log: LogKind) async throws {
+    try await withLeader(on: log) {
       $0.limits.messageByteCount = 100
     } _: { node in
       let tables = try await change(node, count: 30, checkpoints: true)
@@ -96,8 +97,9 @@ import Testing
     }
   }
 
-  @Test func everyVersionAnswersAsItDidThen() async throws {
-    try await withLeader {
+  @Test(arguments: LogKind.allCases)
+  func everyVersionAnswersAsItDidThen(log: LogKind) async throws {
+    try await withLeader(on: log) {
       $0.store.historyCapacity = 4
       $0.limits.messageByteCount = 200
     } _: { node in
@@ -140,8 +142,8 @@ import Testing
     }
   }
 
-  @Test func differencesAndHistories() async throws {
-    try await withLeader {
+  @Test(arguments: LogKind.allCases) func differencesAndHistories(log: LogKind) async throws {
+    try await withLeader(on: log) {
       $0.store.historyCapacity = 4
       $0.limits.messageByteCount = 200
     } _: { node in
@@ -189,8 +191,8 @@ import Testing
     }
   }
 
-  @Test func theLogIsFilteredAndFollowed() async throws {
-    try await withLeader {
+  @Test(arguments: LogKind.allCases) func theLogIsFilteredAndFollowed(log: LogKind) async throws {
+    try await withLeader(on: log) {
       $0.limits.messageByteCount = 200
     } _: { node in
       _ = try await change(node, count: 30)
@@ -231,8 +233,9 @@ import Testing
     }
   }
 
-  @Test func anEntryTooLargeForAMessageComesWhole() async throws {
-    try await withLeader {
+  @Test(arguments: LogKind.allCases)
+  func anEntryTooLargeForAMessageComesWhole(log: LogKind) async throws {
+    try await withLeader(on: log) {
       $0.limits.messageByteCount = 4096
     } _: { node in
       try await node.client.submit(.test(oneRoute))
@@ -245,8 +248,8 @@ import Testing
     }
   }
 
-  @Test func refusalsNameWhatThereIs() async throws {
-    try await withLeader { node in
+  @Test(arguments: LogKind.allCases) func refusalsNameWhatThereIs(log: LogKind) async throws {
+    try await withLeader(on: log) { node in
       try await node.client.submit(.test(oneRoute))
       let future = await refusal {
         try await take {
@@ -285,8 +288,9 @@ import Testing
     }
   }
 
-  @Test func tooManyQuestionsAtOnceAreRefused() async throws {
-    try await withLeader {
+  @Test(arguments: LogKind.allCases)
+  func tooManyQuestionsAtOnceAreRefused(log: LogKind) async throws {
+    try await withLeader(on: log) {
       $0.limits.auditsAtOnce = 1
     } _: { node in
       try await node.client.submit(.test(oneRoute))
@@ -313,9 +317,9 @@ import Testing
     }
   }
 
-  @Test func aLearnerAnswersFromItsOwnLog() async throws {
+  @Test(arguments: LogKind.allCases) func aLearnerAnswersFromItsOwnLog(log: LogKind) async throws {
     let folder = TemporaryFolder()
-    let leader = try await TestNode.leader(folder)
+    let leader = try await TestNode.leader(folder, on: log)
     try await withNode(leader) { leader in
       let learner = try await TestNode(
         .learner(of: leader.address), folder: folder.appending("learner"))

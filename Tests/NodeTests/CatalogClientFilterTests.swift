@@ -1,5 +1,6 @@
 import CadastreClient
 import Catalog
+import EtcdSupport
 import Replay
 import StateMachines
 import TestSupport
@@ -8,9 +9,10 @@ import Testing
 @testable import Node
 
 /// Clients that keep some of the routes alone.
-@Suite(.timeLimit(.minutes(2))) struct CatalogClientFilterTests {
-  @Test func aClientOfASpanAnswersForItAlone() async throws {
-    try await withLeader { leader in
+@Suite(.oneEtcd, .timeLimit(.minutes(2))) struct CatalogClientFilterTests {
+  @Test(arguments: LogKind.allCases)
+  func aClientOfASpanAnswersForItAlone(log: LogKind) async throws {
+    try await withLeader(on: log) { leader in
       try await leader.client.submit(.test(bootstrap("g", "m", "t")))
       let client = try CatalogClient(
         nodes: [CatalogEndpoint(leader.address)],
@@ -47,8 +49,8 @@ import Testing
     }
   }
 
-  @Test func aClientOfAGroupAsksForTheRest() async throws {
-    try await withLeader { leader in
+  @Test(arguments: LogKind.allCases) func aClientOfAGroupAsksForTheRest(log: LogKind) async throws {
+    try await withLeader(on: log) { leader in
       try await leader.client.submit(.test(bootstrap("m")))
       let client = try CatalogClient(
         nodes: [CatalogEndpoint(leader.address)],

@@ -1,5 +1,6 @@
 import CadastreClient
 import Catalog
+import EtcdSupport
 import Foundation
 import GRPCCore
 import Replay
@@ -10,9 +11,9 @@ import Testing
 @testable import Node
 
 /// The client library against real nodes.
-@Suite(.timeLimit(.minutes(2))) struct CatalogClientTests {
-  @Test func keepsTheRoutesInStep() async throws {
-    try await withLeader { leader in
+@Suite(.oneEtcd, .timeLimit(.minutes(2))) struct CatalogClientTests {
+  @Test(arguments: LogKind.allCases) func keepsTheRoutesInStep(log: LogKind) async throws {
+    try await withLeader(on: log) { leader in
       let client = try CatalogClient(
         nodes: [CatalogEndpoint(leader.address)], try .quick(),
         generator: SeededGenerator(seed: 1))
@@ -61,8 +62,9 @@ import Testing
   }
 
   /// A command on old routes is refused with the newer ones, and nothing older is read from then on.
-  @Test func aStaleVersionIsRefusedWithTheNewerRoutes() async throws {
-    try await withLeader { leader in
+  @Test(arguments: LogKind.allCases)
+  func aStaleVersionIsRefusedWithTheNewerRoutes(log: LogKind) async throws {
+    try await withLeader(on: log) { leader in
       let client = try CatalogClient(
         nodes: [CatalogEndpoint(leader.address)], try .quick(),
         generator: SeededGenerator(seed: 2))
@@ -92,9 +94,10 @@ import Testing
   }
 
   /// The leader goes and comes back, under the watch; commands sent meanwhile happen once.
-  @Test func goesOnAcrossARestartOfTheLeader() async throws {
+  @Test(arguments: LogKind.allCases)
+  func goesOnAcrossARestartOfTheLeader(log: LogKind) async throws {
     let folder = TemporaryFolder()
-    let first = try await TestNode.leader(folder, port: quietPort()) {
+    let first = try await TestNode.leader(folder, port: quietPort(), on: log) {
       $0.gracePeriod = .milliseconds(100)
     }
     let client = try CatalogClient(
@@ -106,7 +109,8 @@ import Testing
       #expect(client.owner(of: Key("a"))?.group == GroupID(1))
       let cut = client.command(.split([SplitRequest(at: Key("c"))]))
       let sending = Task { try await client.submit(cut) }
-      let second = try await TestNode(.leader, folder: first.folder, port: first.address.port)
+      let second = try await TestNode.leading(
+        first.role, folder: first.folder, port: first.address.port)
       try await withNode(second) { node in
         let version = try await sending.value.version
         try await until { client.version == version }
@@ -120,8 +124,8 @@ import Testing
   }
 
   /// Reads end at home, wander off when home is killed or cut off, and come back.
-  @Test func spreadsOverLearnersByRegion() async throws {
-    try await withLeader { leader in
+  @Test(arguments: LogKind.allCases) func spreadsOverLearnersByRegion(log: LogKind) async throws {
+    try await withLeader(on: log) { leader in
       try await leader.client.submit(.test(bootstrap("m")))
       let folder = TemporaryFolder()
       @Sendable func learner(_ name: String, port: Int = 0) async throws -> TestNode {
@@ -169,8 +173,8 @@ import Testing
   }
 
   /// A node that answers too late is left for one that does not.
-  @Test func asksAnotherWhereOneIsSlow() async throws {
-    try await withLeader { leader in
+  @Test(arguments: LogKind.allCases) func asksAnotherWhereOneIsSlow(log: LogKind) async throws {
+    try await withLeader(on: log) { leader in
       try await leader.client.submit(.test(bootstrap("m")))
       let slow = try NetworkProxy(to: leader.address, seed: 1)
       defer { slow.stop() }
@@ -193,8 +197,8 @@ import Testing
 
   /// What is shown at a version is what the node had at it, over histories with reconnects, restarts,
   /// versions told from the log, resets and trimming; and versions only rise.
-  @Test(arguments: testSeeds(count: 2))
-  func showsWhatTheNodeHad(seed: UInt64) async throws {
+  @Test(arguments: testSeeds(count: 2), LogKind.allCases)
+  func showsWhatTheNodeHad(seed: UInt64, log: LogKind) async throws {
     let folder = TemporaryFolder()
     let configure: @Sendable (inout NodeConfiguration) -> Void = {
       var policy = RetentionPolicy()
@@ -206,7 +210,7 @@ import Testing
       $0.limits.messageByteCount = 300
       $0.gracePeriod = .milliseconds(100)
     }
-    var node = try await TestNode.leader(folder, port: quietPort(), configure)
+    var node = try await TestNode.leader(folder, port: quietPort(), on: log, configure)
     let path = node.folder
     let line = try NetworkProxy(to: node.address, seed: seed)
     defer { line.stop() }
@@ -242,7 +246,7 @@ import Testing
       if random.oneIn(30) {
         let port = node.address.port
         try await node.stop()
-        node = try await TestNode(.leader, folder: path, port: port, configure)
+        node = try await TestNode.leading(node.role, folder: path, port: port, configure)
       }
       if random.oneIn(4) { try await Task.sleep(for: .milliseconds(10)) }
     }
@@ -264,8 +268,8 @@ import Testing
   }
 
   /// The example is built against what is public alone, and does what it says.
-  @Test func theExampleRuns() async throws {
-    try await withLeader { leader in
+  @Test(arguments: LogKind.allCases) func theExampleRuns(log: LogKind) async throws {
+    try await withLeader(on: log) { leader in
       let program = CadastreProcess.program.deletingLastPathComponent()
         .appending(path: "client-example")
       let ended = try await ChildProcess(program, ["\(leader.address)"])

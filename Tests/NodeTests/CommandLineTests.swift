@@ -1,5 +1,6 @@
 import CadastreClient
 import Catalog
+import EtcdSupport
 import Foundation
 import StateMachines
 import Testing
@@ -7,7 +8,7 @@ import Testing
 @testable import Node
 
 /// The commands as a person or a script meets them: real processes, exit status, output.
-@Suite struct CommandLineTests {
+@Suite(.oneEtcd) struct CommandLineTests {
   static let commands = [
     "init", "import", "serve", "resolve", "routes", "split", "merge", "move", "set-state",
     "set-regions", "watch", "log", "replay", "verify", "status", "audit",
@@ -309,8 +310,9 @@ import Testing
   }
 
   /// A folder and a server tell the same, and end at a version that changed nothing of it.
-  @Test func aWatchOfAGroupOrSpanPrintsNothingElse() async throws {
-    try await withLeader { node in
+  @Test(arguments: LogKind.allCases)
+  func aWatchOfAGroupOrSpanPrintsNothingElse(log: LogKind) async throws {
+    try await withLeader(on: log) { node in
       try await node.client.submit(.test(bootstrap("g", "p")))
       try await node.client.submit(.test(split("b")))
       try await node.client.submit(.test(split("x")))

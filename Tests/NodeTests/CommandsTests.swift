@@ -1,6 +1,7 @@
 import CadastreClient
 import CadastreProtocol
 import Catalog
+import EtcdSupport
 import Foundation
 import GRPCCore
 import Replay
@@ -11,9 +12,9 @@ import Testing
 
 @testable import Node
 
-@Suite(.timeLimit(.minutes(2))) struct CommandsTests {
-  @Test func carriesOutEachKindOfCommand() async throws {
-    try await withLeader { node in
+@Suite(.oneEtcd, .timeLimit(.minutes(2))) struct CommandsTests {
+  @Test(arguments: LogKind.allCases) func carriesOutEachKindOfCommand(log: LogKind) async throws {
+    try await withLeader(on: log) { node in
       let client = node.client
       let first = try await client.submit(.test(bootstrap("m")))
       #expect(first.outcome == .appended)
@@ -43,8 +44,8 @@ import Testing
     }
   }
 
-  @Test func splitsOneRouteByItsOwnMethod() async throws {
-    try await withLeader { node in
+  @Test(arguments: LogKind.allCases) func splitsOneRouteByItsOwnMethod(log: LogKind) async throws {
+    try await withLeader(on: log) { node in
       try await node.client.submit(.test(oneRoute))
       var request = Wire.SplitRequest()
       request.header = Wire.CommandHeader(.test(oneRoute))
@@ -56,8 +57,9 @@ import Testing
     }
   }
 
-  @Test func carriesOutARepeatedCommandOnce() async throws {
-    try await withLeader { node in
+  @Test(arguments: LogKind.allCases)
+  func carriesOutARepeatedCommandOnce(log: LogKind) async throws {
+    try await withLeader(on: log) { node in
       try await node.client.submit(.test(oneRoute))
       let command = Command.test(split("h", "k"))
       let first = try await node.client.submit(command)
@@ -80,8 +82,9 @@ import Testing
     }
   }
 
-  @Test func aStaleVersionComesWithTheNewerRoutes() async throws {
-    try await withLeader { node in
+  @Test(arguments: LogKind.allCases)
+  func aStaleVersionComesWithTheNewerRoutes(log: LogKind) async throws {
+    try await withLeader(on: log) { node in
       try await node.client.submit(.test(bootstrap("m")))
       try await node.client.submit(.test(.move([RouteID(2)], to: GroupID(7))))
       let error = await refusal {
@@ -98,8 +101,9 @@ import Testing
     }
   }
 
-  @Test func aSplitOutsideItsRouteComesWithTheHolder() async throws {
-    try await withLeader { node in
+  @Test(arguments: LogKind.allCases)
+  func aSplitOutsideItsRouteComesWithTheHolder(log: LogKind) async throws {
+    try await withLeader(on: log) { node in
       try await node.client.submit(.test(bootstrap("m")))
       let error = await refusal {
         try await node.client.submit(
@@ -112,8 +116,9 @@ import Testing
     }
   }
 
-  @Test func aMergeOfRoutesThatDoNotTouchComesWithWhatLiesBetween() async throws {
-    try await withLeader { node in
+  @Test(arguments: LogKind.allCases)
+  func aMergeOfRoutesThatDoNotTouchComesWithWhatLiesBetween(log: LogKind) async throws {
+    try await withLeader(on: log) { node in
       try await node.client.submit(.test(bootstrap("f", "m", "t")))
       let error = await refusal {
         try await node.client.submit(
@@ -125,8 +130,8 @@ import Testing
     }
   }
 
-  @Test func otherRefusalsHaveTheirStatus() async throws {
-    try await withLeader { node in
+  @Test(arguments: LogKind.allCases) func otherRefusalsHaveTheirStatus(log: LogKind) async throws {
+    try await withLeader(on: log) { node in
       let early = await refusal { try await node.client.submit(.test(split("a"))) }
       #expect(early?.code == .failedPrecondition)
       try await node.client.submit(.test(oneRoute))
@@ -143,8 +148,8 @@ import Testing
     }
   }
 
-  @Test func malformedCommandsAreRefused() async throws {
-    try await withLeader { node in
+  @Test(arguments: LogKind.allCases) func malformedCommandsAreRefused(log: LogKind) async throws {
+    try await withLeader(on: log) { node in
       try await node.client.submit(.test(oneRoute))
       let good = Wire.SetStateRequest.with {
         $0.header = Wire.CommandHeader(.test(oneRoute))
@@ -175,8 +180,9 @@ import Testing
     }
   }
 
-  @Test func aCommandThatFitsIntoNoMessageIsRefused() async throws {
-    try await withLeader { node in
+  @Test(arguments: LogKind.allCases)
+  func aCommandThatFitsIntoNoMessageIsRefused(log: LogKind) async throws {
+    try await withLeader(on: log) { node in
       try await node.client.submit(.test(oneRoute))
       let splits = (0..<4200).map { number in
         SplitRequest(
@@ -191,8 +197,9 @@ import Testing
     }
   }
 
-  @Test func detailsOfManyLongRoutesAreCutToFitATrailer() async throws {
-    try await withLeader { node in
+  @Test(arguments: LogKind.allCases)
+  func detailsOfManyLongRoutesAreCutToFitATrailer(log: LogKind) async throws {
+    try await withLeader(on: log) { node in
       let starts = (1..<40).map { Key(unchecked: [UInt8($0)] + Array(repeating: 255, count: 4000)) }
       try await node.client.submit(
         .test(
@@ -208,8 +215,9 @@ import Testing
     }
   }
 
-  @Test func takesCommandsFromManyCallersAtOnce() async throws {
-    try await withLeader { node in
+  @Test(arguments: LogKind.allCases)
+  func takesCommandsFromManyCallersAtOnce(log: LogKind) async throws {
+    try await withLeader(on: log) { node in
       try await node.client.submit(.test(oneRoute))
       let receipts = try await withThrowingTaskGroup(of: CommandReceipt.self) { group in
         for number in 0..<200 {

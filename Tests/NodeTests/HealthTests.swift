@@ -1,12 +1,13 @@
 import CadastreClient
 import CadastreProtocol
+import EtcdSupport
 import GRPCCore
 import SwiftProtobuf
 import Testing
 
 @testable import Node
 
-@Suite(.timeLimit(.minutes(2))) struct HealthTests {
+@Suite(.oneEtcd, .timeLimit(.minutes(2))) struct HealthTests {
   private typealias Status = Grpc_Health_V1_HealthCheckResponse.ServingStatus
   private static let commands = "cadastre.v1.CatalogCommands"
 
@@ -14,8 +15,8 @@ import Testing
     try await node.client.health.check(.with { $0.service = service }).status
   }
 
-  @Test func aLeaderServes() async throws {
-    try await withLeader { node in
+  @Test(arguments: LogKind.allCases) func aLeaderServes(log: LogKind) async throws {
+    try await withLeader(on: log) { node in
       for service in ["", "cadastre.v1.CatalogReads", Self.commands, "cadastre.v1.Replication"] {
         let status = try await check(service, node)
         #expect(status == .serving)
@@ -26,9 +27,10 @@ import Testing
     }
   }
 
-  @Test func aLearnerWithoutItsLeaderTakesNoCommands() async throws {
+  @Test(arguments: LogKind.allCases)
+  func aLearnerWithoutItsLeaderTakesNoCommands(log: LogKind) async throws {
     let folder = TemporaryFolder()
-    let leader = try await TestNode.leader(folder)
+    let leader = try await TestNode.leader(folder, on: log)
     try await leader.client.submit(.test(oneRoute))
     let learner = try await TestNode(
       .learner(of: leader.address), folder: folder.appending("learner"))
@@ -42,9 +44,9 @@ import Testing
     withExtendedLifetime(folder) {}
   }
 
-  @Test func aWatchTellsOfTheEnd() async throws {
+  @Test(arguments: LogKind.allCases) func aWatchTellsOfTheEnd(log: LogKind) async throws {
     let folder = TemporaryFolder()
-    let node = try await TestNode.leader(folder)
+    let node = try await TestNode.leader(folder, on: log)
     let statuses = try await withThrowingTaskGroup(of: [Status].self) { group in
       let (seen, sees) = AsyncStream.makeStream(of: Void.self)
       group.addTask {

@@ -1,6 +1,7 @@
 import CadastreClient
 import CadastreProtocol
 import Catalog
+import EtcdSupport
 import Foundation
 import GRPCCore
 import Replay
@@ -10,7 +11,7 @@ import Testing
 
 @testable import Node
 
-@Suite(.timeLimit(.minutes(2))) struct LearnerTests {
+@Suite(.oneEtcd, .timeLimit(.minutes(2))) struct LearnerTests {
   /// Runs a learner of `leader` in `folder` for as long as `body` takes.
   private func withLearner(
     of leader: NodeAddress, in folder: TemporaryFolder, _ name: String = "learner",
@@ -43,10 +44,10 @@ import Testing
     #expect(mirrored.routes.routes(overlapping: .all) == state.routes.routes(overlapping: .all))
   }
 
-  @Test func catchesUpAndFollows() async throws {
+  @Test(arguments: LogKind.allCases) func catchesUpAndFollows(log: LogKind) async throws {
     for seed in testSeeds(count: 2) {
       let folder = TemporaryFolder()
-      try await withLeader { leader in
+      try await withLeader(on: log) { leader in
         try await leader.client.submit(.test(bootstrap("g", "p")))
         try await change(leader, count: 50, seed: seed)
         try await withLearner(of: leader.address, in: folder) { learner in
@@ -68,9 +69,9 @@ import Testing
     }
   }
 
-  @Test func resumesAfterItWasStopped() async throws {
+  @Test(arguments: LogKind.allCases) func resumesAfterItWasStopped(log: LogKind) async throws {
     let folder = TemporaryFolder()
-    try await withLeader { leader in
+    try await withLeader(on: log) { leader in
       try await leader.client.submit(.test(oneRoute))
       try await withLearner(of: leader.address, in: folder) { try await expectEqual($0, leader) }
       try await change(leader, count: 20, seed: 1)
@@ -82,9 +83,10 @@ import Testing
     }
   }
 
-  @Test func reconnectsToALeaderThatRestarted() async throws {
+  @Test(arguments: LogKind.allCases)
+  func reconnectsToALeaderThatRestarted(log: LogKind) async throws {
     let folder = TemporaryFolder()
-    var leader = try await TestNode.leader(folder, port: quietPort())
+    var leader = try await TestNode.leader(folder, port: quietPort(), on: log)
     let address = leader.address
     try await leader.client.submit(.test(bootstrap("m")))
     try await withLearner(of: address, in: folder) { learner in
@@ -93,7 +95,7 @@ import Testing
       // Reads go on meanwhile; they say how old they may be.
       try await until { try await learner.client.status().learner?.isConnected == false }
       #expect(try await learner.client.resolve(Key("x")).value.id == RouteID(2))
-      leader = try await TestNode(.leader, folder: leader.folder, port: address.port)
+      leader = try await TestNode.leading(leader.role, folder: leader.folder, port: address.port)
       try await leader.client.submit(.test(split("x")))
       try await expectEqual(learner, leader)
       let status = try await learner.client.status()
@@ -104,8 +106,9 @@ import Testing
   }
 
   /// What swallows the packets of an old connection may let those of a new one through.
-  @Test func leavesAConnectionThatWentSilentForANewOne() async throws {
-    try await withLeader { leader in
+  @Test(arguments: LogKind.allCases)
+  func leavesAConnectionThatWentSilentForANewOne(log: LogKind) async throws {
+    try await withLeader(on: log) { leader in
       try await leader.client.submit(.test(oneRoute))
       let proxy = try NetworkProxy(to: leader.address)
       defer { proxy.stop() }
@@ -128,10 +131,11 @@ import Testing
     }
   }
 
-  @Test func takesOverTheStateOfALeaderWhoseLogBeginsLater() async throws {
+  @Test(arguments: LogKind.allCases)
+  func takesOverTheStateOfALeaderWhoseLogBeginsLater(log: LogKind) async throws {
     let folder = TemporaryFolder()
     // A leader whose log begins after a base, with some entries behind it.
-    let leader = try await trimmedLeader(folder, versions: 30, name: "trimmed")
+    let leader = try await trimmedLeader(folder, on: log, versions: 30, name: "trimmed")
     try await withNode(leader) { leader in
       try await change(leader, count: 5, seed: 7)
       try await withLearner(of: leader.address, in: folder) { learner in
@@ -143,9 +147,10 @@ import Testing
     }
   }
 
-  @Test func aLearnerBehindTheRetainedLogIsReset() async throws {
+  @Test(arguments: LogKind.allCases)
+  func aLearnerBehindTheRetainedLogIsReset(log: LogKind) async throws {
     let folder = TemporaryFolder()
-    let first = try await TestNode.leader(folder)
+    let first = try await TestNode.leader(folder, on: log)
     try await first.client.submit(.test(bootstrap("g", "p")))
     try await change(first, count: 4, seed: 3)
     try await withLearner(of: first.address, in: folder) { try await expectEqual($0, first) }
@@ -153,7 +158,7 @@ import Testing
     let state = first.core.store.current
     try await first.stop()
 
-    let leader = try await leaderAfter(state, folder: folder.appending("trimmed"))
+    let leader = try await leaderAfter(state, on: log, folder: folder.appending("trimmed"))
     try await withNode(leader) { leader in
       try await change(leader, count: 3, seed: 5)
       try await withLearner(of: leader.address, in: folder) { learner in
@@ -170,16 +175,17 @@ import Testing
     }
   }
 
-  @Test func aLearnerOfAnotherHistoryKeepsItsOwnAndSaysSo() async throws {
+  @Test(arguments: LogKind.allCases)
+  func aLearnerOfAnotherHistoryKeepsItsOwnAndSaysSo(log: LogKind) async throws {
     let folder = TemporaryFolder()
-    let first = try await TestNode.leader(folder)
+    let first = try await TestNode.leader(folder, on: log)
     try await first.client.submit(.test(bootstrap("g", "p")))
     try await withLearner(of: first.address, in: folder) { try await expectEqual($0, first) }
     try await first.stop()
 
     let path = folder.appending("other")
     try EventLog.create(folder: path, catalog: testCatalog).releaseForWriting()
-    let other = try await TestNode(.leader, folder: path)
+    let other = try await TestNode.leading(log.role(), folder: path)
     try await withNode(other) { other in
       try await other.client.submit(.test(bootstrap("h")))
       try await withLearner(of: other.address, in: folder) {
@@ -212,9 +218,10 @@ import Testing
     }
   }
 
-  @Test func aLearnerOfAnotherCatalogSaysSo() async throws {
+  @Test(arguments: LogKind.allCases)
+  func aLearnerOfAnotherCatalogSaysSo(log: LogKind) async throws {
     let folder = TemporaryFolder()
-    try await withLeader { leader in
+    try await withLeader(on: log) { leader in
       try EventLog.create(
         folder: folder.appending("learner"), catalog: .named("another catalog!")
       ).releaseForWriting()
@@ -227,9 +234,9 @@ import Testing
     }
   }
 
-  @Test func passesCommandsOnToTheLeader() async throws {
+  @Test(arguments: LogKind.allCases) func passesCommandsOnToTheLeader(log: LogKind) async throws {
     let folder = TemporaryFolder()
-    try await withLeader { leader in
+    try await withLeader(on: log) { leader in
       try await withLearner(of: leader.address, in: folder) { learner in
         try await learner.client.submit(.test(bootstrap("m")))
         let command = Command.test(split("x"))
@@ -258,9 +265,9 @@ import Testing
     }
   }
 
-  @Test func saysThatTheLeaderIsGone() async throws {
+  @Test(arguments: LogKind.allCases) func saysThatTheLeaderIsGone(log: LogKind) async throws {
     let folder = TemporaryFolder()
-    let leader = try await TestNode.leader(folder)
+    let leader = try await TestNode.leader(folder, on: log)
     try await leader.client.submit(.test(oneRoute))
     try await withLearner(of: leader.address, in: folder) { learner in
       try await expectEqual(learner, leader)
@@ -277,9 +284,9 @@ import Testing
     }
   }
 
-  @Test func knowsHowFreshItIs() async throws {
+  @Test(arguments: LogKind.allCases) func knowsHowFreshItIs(log: LogKind) async throws {
     let folder = TemporaryFolder()
-    let leader = try await TestNode.leader(folder)
+    let leader = try await TestNode.leader(folder, on: log)
     try await leader.client.submit(.test(oneRoute))
     try await withLearner(of: leader.address, in: folder) {
       $0.limits.patience = .milliseconds(200)
@@ -301,9 +308,9 @@ import Testing
     }
   }
 
-  @Test func aLearnerOfALearnerFollowsToo() async throws {
+  @Test(arguments: LogKind.allCases) func aLearnerOfALearnerFollowsToo(log: LogKind) async throws {
     let folder = TemporaryFolder()
-    try await withLeader { leader in
+    try await withLeader(on: log) { leader in
       try await leader.client.submit(.test(bootstrap("g", "p")))
       try await withLearner(of: leader.address, in: folder, "relay") { relay in
         try await withLearner(of: relay.address, in: folder, "far") { far in
@@ -344,9 +351,9 @@ import Testing
     }
   }
 
-  @Test func largeEntriesTravelInParts() async throws {
+  @Test(arguments: LogKind.allCases) func largeEntriesTravelInParts(log: LogKind) async throws {
     let folder = TemporaryFolder()
-    try await withLeader {
+    try await withLeader(on: log) {
       $0.limits.messageByteCount = 1000
     } _: { leader in
       try await leader.client.submit(.test(oneRoute))
@@ -361,16 +368,16 @@ import Testing
     }
   }
 
-  @Test func waitsForALeaderThatComesLater() async throws {
+  @Test(arguments: LogKind.allCases) func waitsForALeaderThatComesLater(log: LogKind) async throws {
     let folder = TemporaryFolder()
-    let early = try await TestNode.leader(folder, port: quietPort())
+    let early = try await TestNode.leader(folder, port: quietPort(), on: log)
     let (address, path) = (early.address, early.folder)
     try await early.client.submit(.test(oneRoute))
     try await early.stop()
     let joining = Task {
       try await TestNode(.learner(of: address), folder: folder.appending("learner"))
     }
-    let leader = try await TestNode(.leader, folder: path, port: address.port)
+    let leader = try await TestNode.leading(early.role, folder: path, port: address.port)
     try await withNode(leader) { leader in
       try await withNode(joining.value) { try await expectEqual($0, leader) }
     }
@@ -378,20 +385,22 @@ import Testing
 
   /// A leader whose log begins after a base at version `versions`.
   private func trimmedLeader(
-    _ folder: TemporaryFolder, versions: Int, name: String
+    _ folder: TemporaryFolder, on log: LogKind, versions: Int, name: String
   ) async throws -> TestNode {
-    let first = try await TestNode.leader(folder)
+    let first = try await TestNode.leader(folder, on: log)
     try await first.client.submit(.test(bootstrap("g", "p")))
     try await change(first, count: versions - 1, seed: 6)
     let state = first.core.store.current
     try await first.stop()
-    return try await leaderAfter(state, folder: folder.appending(name))
+    return try await leaderAfter(state, on: log, folder: folder.appending(name))
   }
 
-  private func leaderAfter(_ state: CatalogState, folder: String) async throws -> TestNode {
-    let log = try EventLog.create(folder: folder, catalog: state.catalog)
-    try log.install(base: state)
-    log.releaseForWriting()
-    return try await TestNode(.leader, folder: folder)
+  private func leaderAfter(
+    _ state: CatalogState, on log: LogKind, folder: String
+  ) async throws -> TestNode {
+    let trimmed = try EventLog.create(folder: folder, catalog: state.catalog)
+    try trimmed.install(base: state)
+    trimmed.releaseForWriting()
+    return try await TestNode.leading(log.role(), folder: folder)
   }
 }

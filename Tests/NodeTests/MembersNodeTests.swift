@@ -1,5 +1,6 @@
 import CadastreClient
 import Catalog
+import EtcdSupport
 import Foundation
 import Replay
 import StateMachines
@@ -9,7 +10,7 @@ import Testing
 @testable import Node
 
 /// Members, regions and recovery with real nodes.
-@Suite(.serialized, .timeLimit(.minutes(3))) struct MembersNodeTests {
+@Suite(.oneEtcd, .serialized, .timeLimit(.minutes(3))) struct MembersNodeTests {
   /// A node that can be killed and started again at the same address.
   private final class Server {
     let name: String
@@ -160,9 +161,9 @@ import Testing
   }
 
   /// A node whose binary lacks a capability serves the version before the entry, and names it.
-  @Test func anOlderNodeNamesWhatItLacks() async throws {
+  @Test(arguments: LogKind.allCases) func anOlderNodeNamesWhatItLacks(log: LogKind) async throws {
     let folder = TemporaryFolder()
-    let leader = try await TestNode.leader(folder)
+    let leader = try await TestNode.leader(folder, on: log)
     try await withNode(leader) { leader in
       _ = try await leader.client.submit(.test(oneRoute))
       let older = try await TestNode(
@@ -184,9 +185,10 @@ import Testing
   }
 
   /// Routes that a policy names are promoted by the leader as soon as their region is lost; others wait.
-  @Test func aPolicyPromotesWithoutAnOperator() async throws {
+  @Test(arguments: LogKind.allCases)
+  func aPolicyPromotesWithoutAnOperator(log: LogKind) async throws {
     let folder = TemporaryFolder()
-    let leader = try await TestNode.leader(folder) { configuration in
+    let leader = try await TestNode.leader(folder, on: log) { configuration in
       guard let name = try? MemberName("europe-1"), let europe = try? Region("europe") else {
         return
       }

@@ -1,6 +1,7 @@
 import CadastreClient
 import CadastreProtocol
 import Catalog
+import EtcdSupport
 import Foundation
 import GRPCCore
 import Replay
@@ -10,9 +11,9 @@ import Testing
 
 @testable import Node
 
-@Suite(.timeLimit(.minutes(2))) struct ReadsTests {
-  @Test func resolvesKeys() async throws {
-    try await withLeader { node in
+@Suite(.oneEtcd, .timeLimit(.minutes(2))) struct ReadsTests {
+  @Test(arguments: LogKind.allCases) func resolvesKeys(log: LogKind) async throws {
+    try await withLeader(on: log) { node in
       let receipt = try await node.client.submit(.test(bootstrap("g", "p")))
       let answer = try await node.client.resolve(Key("house"))
       #expect(answer.value.span.lower == Key("g"))
@@ -31,8 +32,8 @@ import Testing
     }
   }
 
-  @Test func refusesBeforeTheBootstrap() async throws {
-    try await withLeader { node in
+  @Test(arguments: LogKind.allCases) func refusesBeforeTheBootstrap(log: LogKind) async throws {
+    try await withLeader(on: log) { node in
       for error in [
         await refusal { try await node.client.resolve(Key("a")) },
         await refusal { try await node.client.owners(of: [Key("a")]) },
@@ -69,8 +70,8 @@ import Testing
     withExtendedLifetime(folder) {}
   }
 
-  @Test func refusesWhatIsTooLong() async throws {
-    try await withLeader { node in
+  @Test(arguments: LogKind.allCases) func refusesWhatIsTooLong(log: LogKind) async throws {
+    try await withLeader(on: log) { node in
       try await node.client.submit(.test(oneRoute))
       var request = Wire.ResolveRequest()
       request.key = Data(repeating: 1, count: 4097)
@@ -86,8 +87,8 @@ import Testing
     }
   }
 
-  @Test func waitsForAVersion() async throws {
-    try await withLeader {
+  @Test(arguments: LogKind.allCases) func waitsForAVersion(log: LogKind) async throws {
+    try await withLeader(on: log) {
       $0.limits.patience = .seconds(60)
     } _: { node in
       try await node.client.submit(.test(oneRoute))
@@ -99,8 +100,9 @@ import Testing
     }
   }
 
-  @Test func refusesWhatItCannotMeetAndSaysWhatItHas() async throws {
-    try await withLeader {
+  @Test(arguments: LogKind.allCases)
+  func refusesWhatItCannotMeetAndSaysWhatItHas(log: LogKind) async throws {
+    try await withLeader(on: log) {
       $0.limits.patience = .milliseconds(20)
     } _: { node in
       try await node.client.submit(.test(oneRoute))
@@ -119,8 +121,9 @@ import Testing
     }
   }
 
-  @Test func answersBeforeTheCallersDeadline() async throws {
-    try await withLeader {
+  @Test(arguments: LogKind.allCases)
+  func answersBeforeTheCallersDeadline(log: LogKind) async throws {
+    try await withLeader(on: log) {
       $0.limits.patience = .seconds(3600)
     } _: { node in
       try await node.client.submit(.test(oneRoute))
@@ -132,8 +135,9 @@ import Testing
     }
   }
 
-  @Test func aListingOfAnOlderVersionThanDemandedIsRefused() async throws {
-    try await withLeader { node in
+  @Test(arguments: LogKind.allCases)
+  func aListingOfAnOlderVersionThanDemandedIsRefused(log: LogKind) async throws {
+    try await withLeader(on: log) { node in
       try await node.client.submit(.test(oneRoute))
       for text in ["g", "p"] { try await node.client.submit(.test(split(text))) }
       let (_, token) = try await node.client.listRoutes(.span(.all), pageSize: 1)
@@ -157,8 +161,8 @@ import Testing
     }
   }
 
-  @Test func listsByGroupAndID() async throws {
-    try await withLeader { node in
+  @Test(arguments: LogKind.allCases) func listsByGroupAndID(log: LogKind) async throws {
+    try await withLeader(on: log) { node in
       try await node.client.submit(.test(bootstrap("b", "c", "d")))
       try await node.client.submit(.test(.move([RouteID(3), RouteID(4)], to: GroupID(1))))
       let group = try await node.client.listRoutes(.group(GroupID(1)), pageSize: 2)
@@ -180,8 +184,9 @@ import Testing
     }
   }
 
-  @Test func pagesShowOneVersionWhileTheCatalogChanges() async throws {
-    try await withLeader { node in
+  @Test(arguments: LogKind.allCases)
+  func pagesShowOneVersionWhileTheCatalogChanges(log: LogKind) async throws {
+    try await withLeader(on: log) { node in
       try await node.client.submit(.test(bootstrap("b", "c", "d", "e")))
       let before = node.core.store.current.routes.routes(overlapping: .all)
       var listed: [Route] = []
@@ -200,8 +205,9 @@ import Testing
     }
   }
 
-  @Test func pagesOfAForgottenVersionAreRefused() async throws {
-    try await withLeader {
+  @Test(arguments: LogKind.allCases)
+  func pagesOfAForgottenVersionAreRefused(log: LogKind) async throws {
+    try await withLeader(on: log) {
       $0.store.historyCapacity = 2
     } _: { node in
       try await node.client.submit(.test(bootstrap("m")))
@@ -217,8 +223,9 @@ import Testing
     }
   }
 
-  @Test func tokensOfOtherListingsAreRefused() async throws {
-    try await withLeader { node in
+  @Test(arguments: LogKind.allCases)
+  func tokensOfOtherListingsAreRefused(log: LogKind) async throws {
+    try await withLeader(on: log) { node in
       try await node.client.submit(.test(bootstrap("m")))
       let (_, next) = try await node.client.listRoutes(.span(.all), pageSize: 1)
       let other = await refusal {
@@ -236,8 +243,8 @@ import Testing
     }
   }
 
-  @Test func pagesStaySmallWhenKeysAreLong() async throws {
-    try await withLeader {
+  @Test(arguments: LogKind.allCases) func pagesStaySmallWhenKeysAreLong(log: LogKind) async throws {
+    try await withLeader(on: log) {
       $0.limits.messageByteCount = 20_000
     } _: { node in
       let starts = (0..<20).map { Key(unchecked: [UInt8($0)] + Array(repeating: 7, count: 4000)) }
@@ -258,8 +265,8 @@ import Testing
     }
   }
 
-  @Test func statusTellsWhereTheNodeIs() async throws {
-    try await withLeader {
+  @Test(arguments: LogKind.allCases) func statusTellsWhereTheNodeIs(log: LogKind) async throws {
+    try await withLeader(on: log) {
       $0.region = try? Region("eu-west")
     } _: { node in
       try await node.client.submit(.test(bootstrap("m")))

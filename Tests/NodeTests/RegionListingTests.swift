@@ -1,5 +1,6 @@
 import CadastreClient
 import Catalog
+import EtcdSupport
 import Foundation
 import StateMachines
 import TestSupport
@@ -8,7 +9,7 @@ import Testing
 @testable import Node
 
 /// Region listings of TiKV's placement driver, and catalogs that follow them.
-@Suite(.timeLimit(.minutes(2))) struct RegionListingTests {
+@Suite(.oneEtcd, .timeLimit(.minutes(2))) struct RegionListingTests {
   /// A listing as `pd-ctl region` prints it, of regions with keys in text.
   private static func listing(
     _ regions: [(id: UInt64, start: String, end: String, store: UInt64)]
@@ -134,8 +135,8 @@ import Testing
     }
   }
 
-  @Test func aServerTakesAListing() async throws {
-    try await withLeader { node in
+  @Test(arguments: LogKind.allCases) func aServerTakesAListing(log: LogKind) async throws {
+    try await withLeader(on: log) { node in
       let imported = try await CadastreProcess(
         ["import", "-", "--format", "pd", "--json", "--server", "\(node.address)"],
         input: Data(Self.listing(Self.whole).utf8)

@@ -1,5 +1,6 @@
 import CadastreClient
 import Catalog
+import EtcdSupport
 import Foundation
 import GRPCCore
 import Replay
@@ -10,10 +11,10 @@ import Testing
 @testable import Node
 
 /// Nodes that keep their logs by a policy.
-@Suite(.timeLimit(.minutes(2))) struct RetentionNodeTests {
+@Suite(.oneEtcd, .timeLimit(.minutes(2))) struct RetentionNodeTests {
   /// A leader that trims all the time, down to the newest checkpoint.
-  private func trimming(_ folder: TemporaryFolder) async throws -> TestNode {
-    try await TestNode.leader(folder) {
+  private func trimming(_ folder: TemporaryFolder, on log: LogKind) async throws -> TestNode {
+    try await TestNode.leader(folder, on: log) {
       var policy = RetentionPolicy()
       policy.log = .zero
       $0.retention = policy
@@ -30,9 +31,10 @@ import Testing
     .split([SplitRequest(at: Key(text))])
   }
 
-  @Test func aLeaderTrimsByItselfAndItsLearnersGoOn() async throws {
+  @Test(arguments: LogKind.allCases)
+  func aLeaderTrimsByItselfAndItsLearnersGoOn(log: LogKind) async throws {
     let folder = TemporaryFolder()
-    let leader = try await trimming(folder)
+    let leader = try await trimming(folder, on: log)
     try await withNode(leader) { leader in
       try await leader.client.submit(.test(oneRoute))
       let learner = try await TestNode(

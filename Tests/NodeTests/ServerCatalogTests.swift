@@ -1,6 +1,7 @@
 import CadastreClient
 import CadastreProtocol
 import Catalog
+import EtcdSupport
 import GRPCCore
 import StateMachines
 import SwiftProtobuf
@@ -10,9 +11,9 @@ import Testing
 @testable import Node
 
 /// What the commands ask of a server, beyond what one call does.
-@Suite(.timeLimit(.minutes(2))) struct ServerCatalogTests {
-  @Test func manyKeysGoInBatches() async throws {
-    try await withLeader { node in
+@Suite(.oneEtcd, .timeLimit(.minutes(2))) struct ServerCatalogTests {
+  @Test(arguments: LogKind.allCases) func manyKeysGoInBatches(log: LogKind) async throws {
+    try await withLeader(on: log) { node in
       try await node.client.submit(.test(bootstrap("g", "p")))
       // Past what one call takes, once by their number and once by their bytes.
       let many = (0..<25_000).map { Key("\(["a", "h", "z"][$0 % 3])\($0)") }

@@ -1,5 +1,6 @@
 import CadastreClient
 import Catalog
+import EtcdSupport
 import Foundation
 import GRPCCore
 import Replay
@@ -10,7 +11,7 @@ import Testing
 @testable import Node
 
 /// How nodes end: with callers that are gone, and with work under way.
-@Suite(.timeLimit(.minutes(2))) struct ShutdownTests {
+@Suite(.oneEtcd, .timeLimit(.minutes(2))) struct ShutdownTests {
   @Test func aCallerThatVanishedDoesNotKeepANodeFromEnding() async throws {
     let folder = TemporaryFolder()
     let node = try await TestNode.leader(folder) { $0.gracePeriod = .milliseconds(100) }
@@ -36,9 +37,10 @@ import Testing
   }
 
   /// Whatever was acknowledged is in the log once, and nothing else is but what got no answer.
-  @Test func commandsUnderWayAreDoneOrRefused() async throws {
+  @Test(arguments: LogKind.allCases)
+  func commandsUnderWayAreDoneOrRefused(log: LogKind) async throws {
     let folder = TemporaryFolder()
-    let node = try await TestNode.leader(folder)
+    let node = try await TestNode.leader(folder, on: log)
     try await node.client.submit(.test(oneRoute))
     let client = try NodeClient(node.address)
     let connecting = Task { try await client.run() }
@@ -69,10 +71,10 @@ import Testing
       try await node.stop()
       try await group.waitForAll()
     }
-    let log = try EventLog.open(folder: node.folder, mode: .readOnly)
-    let commands = try log.entries(from: LogPosition(1), maxCount: .max).map(\.entry.command)
+    let written = try EventLog.open(folder: node.folder, mode: .readOnly)
+    let commands = try written.entries(from: LogPosition(1), maxCount: .max).map(\.entry.command)
     #expect(Set(commands).count == commands.count)
     #expect(acknowledged.value.isSubset(of: commands))
-    #expect(try Verifier(log).verify().entryCount == UInt64(commands.count))
+    #expect(try Verifier(written).verify().entryCount == UInt64(commands.count))
   }
 }

@@ -1,6 +1,7 @@
 import CadastreClient
 import CadastreProtocol
 import Catalog
+import EtcdSupport
 import Foundation
 import GRPCCore
 import Replay
@@ -10,7 +11,7 @@ import Testing
 
 @testable import Node
 
-@Suite struct TimestampsTests {
+@Suite(.oneEtcd) struct TimestampsTests {
   private let tokyo = (try? Region("tokyo")) ?? TimestampsTests.unreachableRegion()
   private let folder = TemporaryFolder()
 
@@ -20,15 +21,17 @@ import Testing
     GroupSet(GroupRun(GroupID(range.lowerBound), through: GroupID(range.upperBound)))
   }
 
-  private func node(_ configure: (inout NodeConfiguration) -> Void = { _ in }) async throws
-    -> TestNode
-  {
+  /// A node that leads the catalog, and the stream of a region.
+  private func node(
+    as role: NodeConfiguration.Role = .leader,
+    _ configure: (inout NodeConfiguration) -> Void = { _ in }
+  ) async throws -> TestNode {
     let path = folder.appending("leader")
     if !FileManager.default.fileExists(atPath: path) {
       try EventLog.create(folder: path, catalog: testCatalog).releaseForWriting()
       try await enableRegionStreams(in: path)
     }
-    return try await TestNode(.leader, folder: path) {
+    return try await TestNode.leading(role, folder: path) {
       $0.ledRegions = [tokyo]
       configure(&$0)
     }
@@ -38,10 +41,12 @@ import Testing
     try #require(TransactionID(bytes: [UInt8](repeating: number, count: 16)))
   }
 
-  @Test func timestampsRiseOverRestartsAndWithoutAWait() async throws {
+  @Test(arguments: LogKind.allCases)
+  func timestampsRiseOverRestartsAndWithoutAWait(log: LogKind) async throws {
+    let role = try log.role()
     var last = HybridTimestamp.zero
     for start in 0..<3 {
-      try await withNode(try await node()) { node in
+      try await withNode(try await node(as: role)) { node in
         if start == 0 {
           let lead = try await node.client.lead(groups(1...100_000), in: nil)
           #expect(lead.term == 1 && lead.waitMs == 0 && lead.region == "tokyo")
@@ -63,8 +68,9 @@ import Testing
     }
   }
 
-  @Test func whoDoesNotLeadRefuses() async throws {
-    try await withNode(try await node()) { node in
+  @Test(arguments: LogKind.allCases) func whoDoesNotLeadRefuses(log: LogKind) async throws {
+    let role = try log.role()
+    try await withNode(try await node(as: role)) { node in
       await #expect {
         try await node.client.nextTimestamps(1, of: GroupID(7))
       } throws: { error in
@@ -88,9 +94,10 @@ import Testing
     }
   }
 
-  @Test func transactionsAreDecidedOnce() async throws {
+  @Test(arguments: LogKind.allCases) func transactionsAreDecidedOnce(log: LogKind) async throws {
+    let role = try log.role()
     let (id, participants) = (try transaction(1), groups(1...2))
-    try await withNode(try await node()) { node in
+    try await withNode(try await node(as: role)) { node in
       _ = try await node.client.lead(groups(1...9), in: nil)
       let begun = try await node.client.begin(
         id, participants: participants, timeout: .seconds(60), command: .random())
@@ -113,7 +120,7 @@ import Testing
       }
       #expect(try await node.client.nextTimestamps(1, of: GroupID(2)).first > commit)
     }
-    try await withNode(try await node()) { node in
+    try await withNode(try await node(as: role)) { node in
       #expect(try await node.client.transaction(id).outcome != nil)
       let other = try transaction(2)
       await #expect {
@@ -124,8 +131,9 @@ import Testing
     }
   }
 
-  @Test func transactionsExpire() async throws {
-    try await withNode(try await node()) { node in
+  @Test(arguments: LogKind.allCases) func transactionsExpire(log: LogKind) async throws {
+    let role = try log.role()
+    try await withNode(try await node(as: role)) { node in
       let id = try transaction(3)
       _ = try await node.client.begin(
         id, participants: groups(1...1), timeout: .milliseconds(30), command: .random())

@@ -1,5 +1,6 @@
 import CadastreClient
 import Catalog
+import EtcdSupport
 import GRPCCore
 import Replay
 import StateMachines
@@ -9,7 +10,7 @@ import Testing
 @testable import Node
 
 /// What a watch promises, over histories with reconnects, restarts, slow readers and trimming.
-@Suite(.timeLimit(.minutes(2))) struct WatchPropertyTests {
+@Suite(.oneEtcd, .timeLimit(.minutes(2))) struct WatchPropertyTests {
   private static let versionCount: UInt64 = 80
 
   /// What is known of the history so far, and whether more will come.
@@ -61,7 +62,7 @@ import Testing
     return record.value
   }
 
-  private func run(seed: UInt64) async throws -> ([WatchRecord], WatchTruth) {
+  private func run(seed: UInt64, on log: LogKind) async throws -> ([WatchRecord], WatchTruth) {
     let folder = TemporaryFolder()
     var generator = SeededGenerator(seed: seed)
     let configure: @Sendable (inout NodeConfiguration) -> Void = {
@@ -74,7 +75,7 @@ import Testing
       $0.limits.messageByteCount = 300
       $0.gracePeriod = .milliseconds(200)
     }
-    var node = try await TestNode.leader(folder, port: quietPort(), configure)
+    var node = try await TestNode.leader(folder, port: quietPort(), on: log, configure)
     let (address, path) = (node.address, node.folder)
     let history = Shared(History())
     let filters: [WatchFilter] = [
@@ -100,7 +101,8 @@ import Testing
         }
         if generator.oneIn(30) {
           try await node.stop()
-          node = try await TestNode(.leader, folder: path, port: address.port, configure)
+          node = try await TestNode.leading(
+            node.role, folder: path, port: address.port, configure)
         }
         if generator.oneIn(4) { try await Task.sleep(for: .milliseconds(10)) }
       }
@@ -111,9 +113,9 @@ import Testing
     return (records, history.value.truth)
   }
 
-  @Test(arguments: testSeeds(count: 3))
-  func everyWatchKeepsItsPromises(seed: UInt64) async throws {
-    let (records, truth) = try await run(seed: seed)
+  @Test(arguments: testSeeds(count: 3), LogKind.allCases)
+  func everyWatchKeepsItsPromises(seed: UInt64, log: LogKind) async throws {
+    let (records, truth) = try await run(seed: seed, on: log)
     for record in records {
       #expect(record.version == truth.newest, "seed \(seed)")
       for property in WatchProperty.allCases {

@@ -1,6 +1,7 @@
 import CadastreClient
 import CadastreProtocol
 import Catalog
+import EtcdSupport
 import Foundation
 import GRPCCore
 import Replay
@@ -12,13 +13,13 @@ import Testing
 
 @testable import Node
 
-@Suite(.timeLimit(.minutes(2))) struct WatchTests {
+@Suite(.oneEtcd, .timeLimit(.minutes(2))) struct WatchTests {
   /// Thrown to end a watch that saw enough.
   private struct Enough: Error {}
 
-  @Test func tellsEachVersionOnceInOrder() async throws {
+  @Test(arguments: LogKind.allCases) func tellsEachVersionOnceInOrder(log: LogKind) async throws {
     for seed in testSeeds(count: 3) {
-      try await withLeader { node in
+      try await withLeader(on: log) { node in
         try await node.client.submit(.test(bootstrap("g", "p")))
         let last = CatalogVersion(60)
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -46,8 +47,9 @@ import Testing
     }
   }
 
-  @Test func aWatcherWithoutAVersionGetsASnapshot() async throws {
-    try await withLeader {
+  @Test(arguments: LogKind.allCases)
+  func aWatcherWithoutAVersionGetsASnapshot(log: LogKind) async throws {
+    try await withLeader(on: log) {
       $0.limits.messageByteCount = 100
     } _: { node in
       try await node.client.submit(.test(bootstrap("b", "c", "d", "e", "f", "g", "h")))
@@ -63,8 +65,8 @@ import Testing
   }
 
   /// What is no longer in memory is told from the log, and what is not there is not guessed.
-  @Test func anOldVersionIsToldFromTheLog() async throws {
-    try await withLeader {
+  @Test(arguments: LogKind.allCases) func anOldVersionIsToldFromTheLog(log: LogKind) async throws {
+    try await withLeader(on: log) {
       $0.store.historyCapacity = 3
     } _: { node in
       try await node.client.submit(.test(oneRoute))
@@ -83,8 +85,9 @@ import Testing
   }
 
   /// Watchers that read the log take turns; nobody else waits for them.
-  @Test func watchersAtTheLogWaitForTheirTurn() async throws {
-    try await withLeader {
+  @Test(arguments: LogKind.allCases)
+  func watchersAtTheLogWaitForTheirTurn(log: LogKind) async throws {
+    try await withLeader(on: log) {
       $0.store.historyCapacity = 2
       $0.limits.watchersAtLogAtOnce = 1
       $0.limits.messageByteCount = 400
@@ -118,8 +121,9 @@ import Testing
   }
 
   /// The reason names the version and its size.
-  @Test func aVersionThatIsTooLargeToBeToldIsAReset() async throws {
-    try await withLeader {
+  @Test(arguments: LogKind.allCases)
+  func aVersionThatIsTooLargeToBeToldIsAReset(log: LogKind) async throws {
+    try await withLeader(on: log) {
       $0.store.historyCapacity = 1
     } _: { node in
       let filler = [UInt8](repeating: 0x61, count: 4000)
@@ -141,18 +145,19 @@ import Testing
     }
   }
 
-  @Test func aVersionFromBeforeTheLogIsAReset() async throws {
+  @Test(arguments: LogKind.allCases)
+  func aVersionFromBeforeTheLogIsAReset(log: LogKind) async throws {
     let folder = TemporaryFolder()
-    let first = try await TestNode.leader(folder)
+    let first = try await TestNode.leader(folder, on: log)
     try await first.client.submit(.test(bootstrap("g", "p")))
     try await first.client.submit(.test(split("h")))
     let state = first.core.store.current
     try await first.stop()
     let path = folder.appending("trimmed")
-    let log = try EventLog.create(folder: path, catalog: state.catalog)
-    try log.install(base: state)
-    log.releaseForWriting()
-    try await withNode(try await TestNode(.leader, folder: path)) { node in
+    let trimmed = try EventLog.create(folder: path, catalog: state.catalog)
+    try trimmed.install(base: state)
+    trimmed.releaseForWriting()
+    try await withNode(try await TestNode.leading(log.role(), folder: path)) { node in
       try await node.client.submit(.test(split("i")))
       let late = Mirror(version: CatalogVersion(1))
       try await late.follow(node, until: CatalogVersion(3))
@@ -162,8 +167,8 @@ import Testing
   }
 
   /// Many small versions travel in one message.
-  @Test func smallVersionsTravelTogether() async throws {
-    try await withLeader { node in
+  @Test(arguments: LogKind.allCases) func smallVersionsTravelTogether(log: LogKind) async throws {
+    try await withLeader(on: log) { node in
       try await node.client.submit(.test(oneRoute))
       for number in 0..<100 { try await node.client.submit(.test(split("key \(number)"))) }
       let request = Wire.WatchRequest.with { $0.fromVersion = 1 }
@@ -183,8 +188,9 @@ import Testing
     }
   }
 
-  @Test func aWatchOfAGroupHearsOfNothingElse() async throws {
-    try await withLeader {
+  @Test(arguments: LogKind.allCases)
+  func aWatchOfAGroupHearsOfNothingElse(log: LogKind) async throws {
+    try await withLeader(on: log) {
       $0.limits.messageByteCount = 200
     } _: { node in
       try await node.client.submit(.test(bootstrap("g", "p")))
@@ -218,8 +224,8 @@ import Testing
     }
   }
 
-  @Test func aLargeVersionArrivesWhole() async throws {
-    try await withLeader {
+  @Test(arguments: LogKind.allCases) func aLargeVersionArrivesWhole(log: LogKind) async throws {
+    try await withLeader(on: log) {
       $0.limits.messageByteCount = 500
     } _: { node in
       try await node.client.submit(.test(oneRoute))
@@ -238,8 +244,8 @@ import Testing
     }
   }
 
-  @Test func tellsThatNothingHappens() async throws {
-    try await withLeader { node in
+  @Test(arguments: LogKind.allCases) func tellsThatNothingHappens(log: LogKind) async throws {
+    try await withLeader(on: log) { node in
       try await node.client.submit(.test(oneRoute))
       let seen = Mutex<[ReadStamp]>([])
       let ended = await refusal {
@@ -259,8 +265,9 @@ import Testing
     }
   }
 
-  @Test func aVersionFromTheFutureIsRefused() async throws {
-    try await withLeader { node in
+  @Test(arguments: LogKind.allCases)
+  func aVersionFromTheFutureIsRefused(log: LogKind) async throws {
+    try await withLeader(on: log) { node in
       try await node.client.submit(.test(oneRoute))
       let error = await refusal {
         try await node.client.watch(from: CatalogVersion(5)) { _ in }
@@ -272,8 +279,9 @@ import Testing
   }
 
   /// A deadline alone would not tell the caller what there is.
-  @Test func aWatchThatWaitsForAVersionSaysThatTheNodeIsBehind() async throws {
-    try await withLeader { leader in
+  @Test(arguments: LogKind.allCases)
+  func aWatchThatWaitsForAVersionSaysThatTheNodeIsBehind(log: LogKind) async throws {
+    try await withLeader(on: log) { leader in
       try await leader.client.submit(.test(oneRoute))
       let folder = TemporaryFolder()
       let learner = try await TestNode(.learner(of: leader.address), folder: folder.path) {
@@ -291,9 +299,10 @@ import Testing
     }
   }
 
-  @Test func aShutdownEndsWatchesWithAReason() async throws {
+  @Test(arguments: LogKind.allCases)
+  func aShutdownEndsWatchesWithAReason(log: LogKind) async throws {
     let folder = TemporaryFolder()
-    let node = try await TestNode.leader(folder)
+    let node = try await TestNode.leader(folder, on: log)
     try await node.client.submit(.test(oneRoute))
     let client = try NodeClient(node.address)
     let connecting = Task { try await client.run() }
@@ -311,8 +320,9 @@ import Testing
 
   /// More is written than all the buffers on the way hold, so that a node that waited for the stalled
   /// one would wait for ever. That one goes on from the log, where it stopped.
-  @Test func aWatcherThatStopsReadingHoldsUpNobody() async throws {
-    try await withLeader {
+  @Test(arguments: LogKind.allCases)
+  func aWatcherThatStopsReadingHoldsUpNobody(log: LogKind) async throws {
+    try await withLeader(on: log) {
       $0.store.historyCapacity = 2
     } _: { node in
       try await node.client.submit(.test(oneRoute))

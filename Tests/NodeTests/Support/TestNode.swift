@@ -13,6 +13,8 @@ import TestSupport
 
 /// A node of a test's own, in this process, with real gRPC on a free port of the loopback.
 final class TestNode: Sendable {
+  /// What it was started as.
+  let role: NodeConfiguration.Role
   let address: NodeAddress
   let folder: String
   /// A client of this node.
@@ -48,6 +50,7 @@ final class TestNode: Sendable {
       try await serving.value
       throw NodeError(.unavailable, "the node ended before it listened")
     }
+    self.role = configuration.role
     self.address = address
     self.folder = folder
     self.service = service
@@ -63,12 +66,28 @@ final class TestNode: Sendable {
 
   /// A leader of a new catalog without routes.
   static func leader(
-    _ folder: TemporaryFolder, port: Int = 0,
+    _ folder: TemporaryFolder, port: Int = 0, on log: LogKind = .lmdb,
     _ configure: (inout NodeConfiguration) -> Void = { _ in }
   ) async throws -> TestNode {
     let path = folder.appending("leader")
     try EventLog.create(folder: path, catalog: testCatalog).releaseForWriting()
-    return try await TestNode(.leader, folder: path, port: port, configure)
+    return try await leading(try log.role(), folder: path, port: port, configure)
+  }
+
+  /// A node that leads, of the catalog in `folder`, once it does.
+  static func leading(
+    _ role: NodeConfiguration.Role, folder: String, port: Int = 0,
+    _ configure: (inout NodeConfiguration) -> Void = { _ in }
+  ) async throws -> TestNode {
+    let node = try await TestNode(role, folder: folder, port: port, configure)
+    do {
+      // A member takes the lead after it has begun to listen.
+      try await until { node.core.role == .leader }
+    } catch {
+      try? await node.stop()
+      throw error
+    }
+    return node
   }
 
   /// A learner that has made its log, and has yet to hear of its leader.
@@ -95,11 +114,12 @@ final class TestNode: Sendable {
 
 /// Runs a leader for as long as `body` takes. A failure in `body` still stops it.
 func withLeader(
+  on log: LogKind = .lmdb,
   _ configure: (inout NodeConfiguration) -> Void = { _ in },
   _ body: (TestNode) async throws -> Void
 ) async throws {
   let folder = TemporaryFolder()
-  let leader = try await TestNode.leader(folder, configure)
+  let leader = try await TestNode.leader(folder, on: log, configure)
   try await withNode(leader, body)
   withExtendedLifetime(folder) {}
 }
