@@ -4,9 +4,15 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 # What a fresh Debian needs besides a Swift toolchain. In the tests python3 runs the independent
-# reader of the log format and a gRPC client that is not ours; gzip unpacks the sample of keys.
-PACKAGES := liblmdb-dev pkg-config python3 python3-venv gzip etcd-server
+# reader of the log format and a gRPC client that is not ours; gzip unpacks the sample of keys;
+# libfaketime sets a node's clock.
+PACKAGES := liblmdb-dev pkg-config python3 python3-venv gzip etcd-server libfaketime
 PYTHON := .build/python
+# What the tests with Go's gRPC need besides: some 100 MB to fetch.
+GO_PACKAGES := golang-go golang-google-grpc-dev golang-google-protobuf-dev \
+  golang-github-golang-protobuf-1-5-dev protobuf-compiler protoc-gen-go protoc-gen-go-grpc
+GO := .build/go
+GO_PROTOS = $(addprefix cadastre/v1/,types.proto reads.proto commands.proto watch.proto)
 CORE := CADASTRE_CORE=1
 # All at once the tests would get in each other's way on few cores; and none may hang for ever.
 TESTS := Tests/watchdog.py 1800 swift test --experimental-maximum-parallelization-width 6
@@ -16,7 +22,7 @@ PROTOS = $(wildcard proto/cadastre/v1/*.proto) $(wildcard proto/grpc/*/*/*.proto
 ETCD_PROTOS = $(wildcard proto/etcd/*.proto)
 SOURCES := Package.swift Sources Tests Benchmarks
 
-.PHONY: help setup build release python test test-core test-address test-thread simulate lint format demo cluster cluster-stop bench proto clean
+.PHONY: help setup build release python go test test-core test-address test-thread simulate lint format demo cluster cluster-stop bench proto clean
 
 help: ## Show what there is to make.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,7 +52,19 @@ $(PYTHON)/ready: Tests/ForeignClients/requirements.txt
 	$(PYTHON)/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
-test: build python ## Run all tests: everything, then the index under the address and thread sanitizers.
+go: $(GO)/client ## Build a client on Go's gRPC for the tests, into .build/go.
+
+# Debian has the libraries as source in /usr/share/gocode.
+$(GO)/client: Tests/ForeignClients/go/main.go $(addprefix proto/,$(GO_PROTOS))
+	$(MAKE) setup PACKAGES="$(GO_PACKAGES)"
+	rm -rf $(GO)/src && mkdir -p $(GO)/src
+	protoc -I proto --go_out=$(GO)/src --go-grpc_out=$(GO)/src \
+	  $(foreach file,$(GO_PROTOS),--go_opt=M$(file)=cadastre/v1 --go-grpc_opt=M$(file)=cadastre/v1) \
+	  $(GO_PROTOS)
+	GO111MODULE=off GOPATH=$(CURDIR)/$(GO):/usr/share/gocode GOCACHE=$(CURDIR)/$(GO)/cache \
+	  go build -o $@ $<
+
+test: build python go ## Run all tests: everything, then the index under the address and thread sanitizers.
 	$(TESTS) --skip-build
 	$(MAKE) test-address
 	$(MAKE) test-thread

@@ -94,11 +94,14 @@ package final class EtcdServers: Sendable {
   package func untilServing(_ index: Int, within seconds: Int = 30) throws {
     let end = Date().addingTimeInterval(TimeInterval(seconds))
     while Date() < end {
-      if Self.isHealthy(port: plainPorts[index]) { return }
+      if isServing(index) { return }
       usleep(50_000)
     }
     throw Failure(description: "etcd did not come up at \(endpoints[index]) within \(seconds) s")
   }
+
+  /// Whether a member takes reads that its cluster agrees to.
+  package func isServing(_ index: Int) -> Bool { Self.isHealthy(port: plainPorts[index]) }
 
   /// What etcd itself says at `/health`: that it takes reads that its cluster agrees to.
   private static func isHealthy(port: Int) -> Bool {
@@ -148,6 +151,15 @@ package final class EtcdServers: Sendable {
     guard let process else { return }
     Foundation.kill(process.processIdentifier, SIGKILL)
     process.waitUntilExit()
+  }
+
+  /// Ends a member in good order, and waits for its end.
+  package func stop(_ index: Int) async throws {
+    signal(index, SIGTERM)
+    while servers.withLock({ $0[index].process?.isRunning ?? false }) {
+      try await Task.sleep(for: .milliseconds(5))
+    }
+    servers.withLock { $0[index].process = nil }
   }
 
   /// Stops a member in its tracks; it holds its connections and answers nothing.

@@ -25,6 +25,18 @@ extension EtcdServers {
       ]
     }
   }
+
+  /// Each of them, ended in good order and started again, until it serves.
+  fileprivate var restarts: [Harm] {
+    endpoints.indices.map { index in
+      Harm(target: "etcd", name: "restart etcd\(index)") {
+        try await self.stop(index)
+      } end: {
+        try self.start(index)
+        try await until { self.isServing(index) }
+      }
+    }
+  }
 }
 
 /// Three nodes that share a log on three etcds, each node with connections of its own to them.
@@ -34,8 +46,10 @@ struct ClusterUnderTest: Sendable {
   /// Of each node, its ways to the etcds.
   let links: [[NetworkProxy]]
 
-  /// Starts a cluster of a new catalog.
-  static func start(in folder: URL, seed: UInt64) async throws -> ClusterUnderTest {
+  /// Starts a cluster of a new catalog, each node with the clock that is given for it, if any.
+  static func start(
+    in folder: URL, seed: UInt64, clocks: [ShiftedClock] = []
+  ) async throws -> ClusterUnderTest {
     let etcds = try EtcdServers(count: 3)
     var (nodes, links): ([ServedNode], [[NetworkProxy]]) = ([], [])
     for number in 0..<3 {
@@ -44,12 +58,24 @@ struct ClusterUnderTest: Sendable {
       }
       links.append(ways)
       nodes.append(
-        ServedNode("node\(number)", in: folder, of: ways.map(\.address)))
+        ServedNode(
+          "node\(number)", in: folder, of: ways.map(\.address),
+          environment: clocks.isEmpty ? [:] : clocks[number].environment))
     }
     let made = try await cadastre("init", nodes[0].folder)
     #expect(made.status == 0, "\(made.errors)")
     for node in nodes { try await node.start() }
     return ClusterUnderTest(etcds: etcds, nodes: nodes, links: links)
+  }
+
+  /// What it takes to put a new version everywhere: one process after the other, none before the one
+  /// before is healthy. The seed has the order.
+  func rollingRestart(using generator: inout SeededGenerator) -> [HarmRound] {
+    let etcds = etcds.restarts.shuffled(using: &generator)
+    let nodes = nodes.map(Harm.restartUntilHealthy).shuffled(using: &generator)
+    return (etcds + nodes).map {
+      HarmRound(harms: [$0], duration: .milliseconds(200), commandCount: 20)
+    }
   }
 
   func stop() {
@@ -69,14 +95,16 @@ struct ClusterUnderTest: Sendable {
 
 extension ServedNode {
   /// A member of the cluster whose log is on `etcds`.
-  fileprivate convenience init(_ name: String, in folder: URL, of etcds: [NodeAddress]) {
+  fileprivate convenience init(
+    _ name: String, in folder: URL, of etcds: [NodeAddress], environment: [String: String]
+  ) {
     let endpoints = etcds.map(\.description).joined(separator: ",")
     self.init(
       name, in: folder,
       [
         "--log", "etcd://\(endpoints)/test", "--folder", folder.appending(path: name).path,
         "--member", name, "--region", "home",
-      ])
+      ], environment: environment)
   }
 }
 
@@ -90,6 +118,16 @@ extension ServedNode {
       defer { cluster.stop() }
       // Long enough that some lose the lead, short enough that others do not.
       try await cluster.underTest.prove(seed: seed, rounds: 6, longest: .seconds(6))
+      withExtendedLifetime(cluster) {}
+    }
+  }
+
+  @Test(arguments: faultSeeds(count: 1))
+  func everythingIsRestartedInTurn(seed: UInt64) async throws {
+    try await withTemporaryFolder { folder in
+      let cluster = try await ClusterUnderTest.start(in: folder, seed: seed)
+      defer { cluster.stop() }
+      try await cluster.underTest.prove(seed: seed) { cluster.rollingRestart(using: &$0) }
       withExtendedLifetime(cluster) {}
     }
   }

@@ -38,6 +38,16 @@ struct Harm: Sendable {
     }
   }
 
+  /// Ends a node in good order, and starts it again, until commands may be sent to it.
+  static func restartUntilHealthy(_ node: ServedNode) -> Harm {
+    Harm(target: node.name, name: "restart \(node.name)") {
+      try await node.stop()
+    } end: {
+      try await node.start()
+      try await node.untilHealthy()
+    }
+  }
+
   /// Ends connections and takes no more of them for a while.
   static func cut(_ links: [NetworkProxy], _ name: String) -> Harm {
     Harm(target: name, name: "cut \(name)") {

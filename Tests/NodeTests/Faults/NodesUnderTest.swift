@@ -24,9 +24,17 @@ struct NodesUnderTest: Sendable {
   func prove(
     seed: UInt64, rounds: Int = 6, longest: Duration = .milliseconds(500)
   ) async throws {
+    try await prove(seed: seed) { generator in
+      HarmRound.schedule(of: harms, count: rounds, longest: longest, using: &generator)
+    }
+  }
+
+  /// As ``prove(seed:rounds:longest:)`` does, with rounds that `schedule` makes.
+  func prove(
+    seed: UInt64, _ schedule: (inout SeededGenerator) -> [HarmRound]
+  ) async throws {
     var generator = SeededGenerator(seed: seed)
-    let schedule = HarmRound.schedule(
-      of: harms, count: rounds, longest: longest, using: &generator)
+    let schedule = schedule(&generator)
     print("seed \(seed): \(schedule.map(\.description).joined(separator: ", "))")
     let clientSeeds = (0..<Self.clientCount).map { _ in generator.next() }
     var connection = ConnectionOptions()
