@@ -182,9 +182,8 @@ extension NodeCore {
       newestVersion: current.version, uptime: clock.now() - startedAt,
       leaderAddress: leaderAddress, learner: learner(at: current.appliedThrough),
       cluster: cluster, condition: condition.map { "\($0)" } ?? "",
-      warnings: (store.checkpointWarnings + [store.checkpointCondition].compactMap(\.self)).map {
-        "\($0)"
-      })
+      warnings: ([store.writeObstacle, store.checkpointCondition].compactMap(\.self)
+        + store.checkpointWarnings).map { "\($0)" })
   }
 
   /// The bond to the leader, as it is now; nil at a leader.

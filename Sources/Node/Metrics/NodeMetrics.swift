@@ -46,6 +46,9 @@ extension NodeMetrics {
       "cadastre_healthy", "Whether the node's log is whole and takes writes: 1 or 0.",
       core.condition == nil ? 1 : 0)
     text.gauge(
+      "cadastre_write_failing", "Whether the last write to the disk failed: 1 or 0.",
+      core.store.writeObstacle == nil ? 0 : 1)
+    text.gauge(
       "cadastre_uptime_seconds", "Time since the node opened its log.",
       (core.clock.now() - core.startedAt).inSeconds)
   }

@@ -228,6 +228,13 @@ package final class NodeService: Service {
       logger.warning(
         "could not make a checkpoint: trying again later", metadata: ["error": "\(error)"])
     }
+    store.onWriteObstacle { obstacle in
+      if let obstacle {
+        logger.error("cannot write to the log", metadata: ["error": "\(obstacle)"])
+      } else {
+        logger.notice("writing to the log again")
+      }
+    }
     if let condition = store.condition {
       logger.error(
         "the log is not whole: serving what is proven before the damage, and writing nothing",

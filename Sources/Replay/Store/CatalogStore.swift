@@ -134,6 +134,14 @@ extension CatalogStore {
   /// Why the store takes no more writes; nil as long as it does.
   package var condition: StoreError? { writer.reasonForRefusal }
 
+  /// Why the last write failed though the next may not, as on a disk that is full; nil when it did not.
+  package var writeObstacle: StoreError? { writer.obstacle }
+
+  /// Has the writer thread tell of each change of ``writeObstacle``.
+  package func onWriteObstacle(_ body: (@Sendable (StoreError?) -> Void)?) {
+    writer.setObstacleHook(body)
+  }
+
   /// The leader's entry that could not be applied and is the next one; nil when there is none. A
   /// store whose own log has such an entry says so in ``condition``.
   package var quarantined: PoisonEntry? { writer.quarantined }

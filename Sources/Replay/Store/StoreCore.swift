@@ -15,6 +15,8 @@ package struct StoreCore: Sendable {
   package private(set) var state: CatalogState
   /// Why nothing is written any more; nil as long as something may be.
   package private(set) var failure: StoreError?
+  /// Why the last write failed though the next may not, as on a disk that is full; nil when it did not.
+  package private(set) var obstacle: StoreError?
   /// The entry that was to be taken over next and could not be applied; nil when there is none.
   package private(set) var poison: PoisonEntry?
 
@@ -114,7 +116,7 @@ extension StoreCore {
   private mutating func finish(_ batch: CommandBatch) -> Commit {
     var publication: Publication?
     if !batch.entries.isEmpty {
-      state = batch.state
+      (state, obstacle) = (batch.state, nil)
       publication = Publication(
         state: batch.state, versions: batch.versions, entries: batch.entries)
     }
@@ -156,7 +158,7 @@ extension StoreCore {
       return Intake(thenReport: error)
     }
     publication.state = next
-    state = next
+    (state, obstacle) = (next, nil)
     if let position = poison?.position, position <= next.appliedThrough { poison = nil }
     return Intake(publish: publication, thenReport: problem)
   }
@@ -187,6 +189,7 @@ extension StoreCore {
     }
     // Whatever was wrong with the log is gone with it.
     failure = nil
+    obstacle = nil
     poison = nil
     self.state = state
     return Intake(publish: Publication(state: state, isNewEra: true))
@@ -204,6 +207,8 @@ extension StoreCore {
   private mutating func noteFailure(_ error: StoreError) {
     if let reason = StoreCore.consequence(of: error, for: log, after: state) {
       refuseWrites(reason)
+    } else if error.isOfTheMachine {
+      obstacle = error
     }
   }
 
@@ -236,5 +241,15 @@ extension StoreCore {
       break
     }
     return .unusable(reason: error.problem)
+  }
+}
+
+extension StoreError {
+  /// Whether the machine could not do what it was asked for: there is nothing wrong with the log.
+  fileprivate var isOfTheMachine: Bool {
+    switch self {
+    case .diskFull, .logFull, .tooManyReaders, .system: true
+    default: false
+    }
   }
 }

@@ -10,6 +10,7 @@ import Synchronization
 final class StoreWriter: Sendable {
   typealias Completion = @Sendable (Result<Receipt, CommandFailure>) -> Void
   typealias Done = @Sendable (StoreError?) -> Void
+  typealias ObstacleHook = @Sendable (StoreError?) -> Void
 
   enum Request: Sendable {
     case command(Command, Completion)
@@ -37,6 +38,9 @@ final class StoreWriter: Sendable {
   /// The entry of the leader's that could not be applied, as long as it is the next one.
   private let poison = Mutex<PoisonEntry?>(nil)
   private let condition: Condition
+  /// Why the last write failed though the next may not; nil when it did not.
+  private let writeObstacle = Mutex<StoreError?>(nil)
+  private let obstacleHook = Mutex<ObstacleHook?>(nil)
   /// Why the last commitment was not made; nil when it was.
   private let commitmentFailure = Mutex<StoreError?>(nil)
 
@@ -97,6 +101,9 @@ final class StoreWriter: Sendable {
 
   /// Why the store takes no more writes; nil as long as it does.
   var reasonForRefusal: StoreError? { condition.failure.withLock { $0 } }
+
+  /// Why the last write failed though the next may not; nil when it did not.
+  var obstacle: StoreError? { writeObstacle.withLock { $0 } }
 
   /// The entry that was to be taken over next and could not be applied; nil when there is none.
   var quarantined: PoisonEntry? { poison.withLock { $0 } }
@@ -217,6 +224,7 @@ final class StoreWriter: Sendable {
       if failure == nil || isNewEra { failure = core.failure }
     }
     poison.withLock { $0 = core.poison }
+    note(obstacle: core.obstacle)
     guard let publication, let outdated else { return }
     // Afterwards: an index that is made in between has what is published, or gets it here.
     lookup.withLock { lookup in
@@ -231,6 +239,16 @@ final class StoreWriter: Sendable {
     }
     reclaimer.drop(outdated, wakingFor: publication.state.routes.store)
     wakeUps.wakeAll()
+  }
+
+  func setObstacleHook(_ hook: ObstacleHook?) { obstacleHook.withLock { $0 = hook } }
+
+  private func note(obstacle: StoreError?) {
+    let isNews = writeObstacle.withLock { known in
+      defer { known = obstacle }
+      return known != obstacle
+    }
+    if isNews { obstacleHook.withLock { $0 }?(obstacle) }
   }
 
   /// Takes note of a write to the log that failed elsewhere; see ``StoreCore/consequence(of:for:after:)``.
