@@ -21,10 +21,11 @@ package struct OneEtcd: SuiteTrait, TestScoping {
   }
 
   /// A client of the suite's etcd, connected for as long as somebody holds it. Who leads by way of it
-  /// does so until the lead is given back, however slow the machine.
+  /// does so until the lead is given back, and no outcome is unknown, however slow the machine.
   package static func connect() throws -> EtcdClient {
     var options = EtcdOptions(endpoints: [try endpoint()])
     options.leaseSeconds = 60
+    options.callTimeout = .seconds(30)
     let client = try EtcdClient(options)
     client.start()
     return client
