@@ -14,8 +14,10 @@ GO_PACKAGES := golang-go golang-google-grpc-dev golang-google-protobuf-dev \
 GO := .build/go
 GO_PROTOS = $(addprefix cadastre/v1/,types.proto reads.proto commands.proto watch.proto)
 CORE := CADASTRE_CORE=1
-# All at once the tests would get in each other's way on few cores; and none may hang for ever.
-TESTS := Tests/watchdog.py 1800 swift test --experimental-maximum-parallelization-width 6
+# None may hang for ever. Those that compute go first and by themselves: on few cores they would keep
+# those waiting that talk to other processes, and to which time matters.
+TESTS := Tests/watchdog.py 1800 swift test --skip-build --experimental-maximum-parallelization-width
+COMPUTING := '^(Catalog|StateMachines|Replay|Simulation|TestSupport)Tests\.'
 SEEDS ?= 100
 FIRST ?= 1
 PROTOS = $(wildcard proto/cadastre/v1/*.proto) $(wildcard proto/grpc/*/*/*.proto)
@@ -65,7 +67,8 @@ $(GO)/client: Tests/ForeignClients/go/main.go $(addprefix proto/,$(GO_PROTOS))
 	  go build -o $@ $<
 
 test: build python go ## Run all tests: everything, then the index under the address and thread sanitizers.
-	$(TESTS) --skip-build
+	$(TESTS) 3 --filter $(COMPUTING)
+	$(TESTS) 5 --skip $(COMPUTING)
 	$(MAKE) test-address
 	$(MAKE) test-thread
 

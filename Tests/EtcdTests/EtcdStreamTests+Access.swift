@@ -82,7 +82,7 @@ extension EtcdStreamTests {
     }
   }
 
-  @Test(.timeLimit(.minutes(1))) func connectionsMayBeEncrypted() async throws {
+  @Test(.timeLimit(.minutes(5))) func connectionsMayBeEncrypted() async throws {
     let files = try TestCertificates()
     try await with(encryption: EtcdServers.Encryption(files)) {
       $0.connection.security = .trusting(files.authority)
@@ -91,7 +91,7 @@ extension EtcdStreamTests {
     }
   }
 
-  @Test(.timeLimit(.minutes(1))) func whoDoesNotTrustTheServersIsToldWhy() async throws {
+  @Test(.timeLimit(.minutes(5))) func whoDoesNotTrustTheServersIsToldWhy() async throws {
     let files = try TestCertificates()
     let encrypted = try EtcdServers(encryption: EtcdServers.Encryption(files))
     let plain = try EtcdServers()
@@ -114,7 +114,7 @@ extension EtcdStreamTests {
     ])
   }
 
-  @Test(.timeLimit(.minutes(1))) func serversMayAskForACertificate() async throws {
+  @Test(.timeLimit(.minutes(5))) func serversMayAskForACertificate() async throws {
     let files = try TestCertificates()
     let other = try files.secrets.write(TestAuthority("stranger").issue("mallory"), to: "other")
     try await with(encryption: EtcdServers.Encryption(files, asksForCertificate: true)) {
@@ -131,7 +131,7 @@ extension EtcdStreamTests {
     }
   }
 
-  @Test(.timeLimit(.minutes(1))) func aUserNeedsNoMoreThanItsPrefix() async throws {
+  @Test(.timeLimit(.minutes(5))) func aUserNeedsNoMoreThanItsPrefix() async throws {
     try await with {
       $0.user = Self.user
     } _: { bench in
@@ -144,7 +144,7 @@ extension EtcdStreamTests {
     }
   }
 
-  @Test(.timeLimit(.minutes(1))) func whoeverIsNoUserIsRefused() async throws {
+  @Test(.timeLimit(.minutes(5))) func whoeverIsNoUserIsRefused() async throws {
     try await with {
       $0.user = EtcdUser(name: Self.user.name, password: "wrong")
     } _: { bench in
@@ -179,7 +179,7 @@ extension EtcdStreamTests {
 
   /// etcd forgets those that nobody uses for five minutes, and where it starts from a snapshot all
   /// that were given out before: from its log it would give out the same again.
-  @Test(.timeLimit(.minutes(1))) func aTokenThatIsForgottenIsRenewed() async throws {
+  @Test(.timeLimit(.minutes(5))) func aTokenThatIsForgottenIsRenewed() async throws {
     try await with(flags: ["--snapshot-count", "1"]) {
       $0.user = Self.user
       $0.leaseSeconds = 30
@@ -204,7 +204,7 @@ extension EtcdStreamTests {
   }
 
   /// Tokens that say themselves how long they are good, and as of which users.
-  @Test(.timeLimit(.minutes(1))) func aTokenThatIsOldIsRenewed() async throws {
+  @Test(.timeLimit(.minutes(5))) func aTokenThatIsOldIsRenewed() async throws {
     let secrets = try SecretFolder()
     let key = P256.Signing.PrivateKey()
     let files = (

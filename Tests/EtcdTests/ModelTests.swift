@@ -14,7 +14,7 @@ import Testing
   private static let memberCount = 3
   private static let stepCount = 150
 
-  @Test(.timeLimit(.minutes(2)), arguments: testSeeds(count: 5))
+  @Test(.timeLimit(.minutes(5)), arguments: testSeeds(count: 5))
   func theModelAnswersAsEtcdDoes(seed: UInt64) async throws {
     let client = try OneEtcd.connect()
     let name = "model-\(seed)"

@@ -12,7 +12,7 @@ import X509
 
 @testable import Node
 
-@Suite(.timeLimit(.minutes(2))) struct AccessTests {
+@Suite(.timeLimit(.minutes(5))) struct AccessTests {
   private let secrets: SecretFolder
 
   init() throws { secrets = try SecretFolder() }

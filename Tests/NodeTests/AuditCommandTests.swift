@@ -10,7 +10,7 @@ import Testing
 @testable import Node
 
 /// The `audit` commands as a person or a script meets them, on folders and servers.
-@Suite(.timeLimit(.minutes(3))) struct AuditCommandTests {
+@Suite(.timeLimit(.minutes(5))) struct AuditCommandTests {
   static let commands = ["at", "diff", "history", "blame", "log"]
 
   @Test(arguments: commands) func everyCommandHasHelpThatTeaches(command: String) async throws {

@@ -13,7 +13,7 @@ import Testing
 @testable import Node
 
 /// Questions about the past over real gRPC, against what the node's own versions were.
-@Suite(.oneEtcd, .timeLimit(.minutes(2))) struct AuditTests {
+@Suite(.oneEtcd, .timeLimit(.minutes(5))) struct AuditTests {
   /// What an answer was made of.
   private struct Taken<Element: Sendable>: Sendable {
     var points: [AuditPoint] = []

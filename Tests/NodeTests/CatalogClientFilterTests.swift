@@ -9,7 +9,7 @@ import Testing
 @testable import Node
 
 /// Clients that keep some of the routes alone.
-@Suite(.oneEtcd, .timeLimit(.minutes(2))) struct CatalogClientFilterTests {
+@Suite(.oneEtcd, .timeLimit(.minutes(5))) struct CatalogClientFilterTests {
   @Test(arguments: LogKind.allCases)
   func aClientOfASpanAnswersForItAlone(log: LogKind) async throws {
     try await withLeader(on: log) { leader in

@@ -11,7 +11,7 @@ import X509
 @testable import Node
 
 /// The client library against nodes that ask who it is.
-@Suite(.timeLimit(.minutes(2))) struct CatalogClientSecurityTests {
+@Suite(.timeLimit(.minutes(5))) struct CatalogClientSecurityTests {
   private let authority: TestAuthority
   private let secrets: SecretFolder
   private let trusted: String

@@ -11,7 +11,7 @@ import Testing
 @testable import Node
 
 /// The client library against real nodes.
-@Suite(.oneEtcd, .timeLimit(.minutes(2))) struct CatalogClientTests {
+@Suite(.oneEtcd, .timeLimit(.minutes(5))) struct CatalogClientTests {
   @Test(arguments: LogKind.allCases) func keepsTheRoutesInStep(log: LogKind) async throws {
     try await withLeader(on: log) { leader in
       let client = try CatalogClient(

@@ -12,7 +12,7 @@ import Testing
 @testable import Node
 
 /// Learners that start from the nodes of their leader's checkpoint.
-@Suite(.timeLimit(.minutes(2))) struct CheckpointFetchTests {
+@Suite(.timeLimit(.minutes(5))) struct CheckpointFetchTests {
   /// A leader whose log begins after a state of many routes, with a checkpoint and some entries
   /// behind it.
   private func leader(_ folder: TemporaryFolder) async throws -> TestNode {

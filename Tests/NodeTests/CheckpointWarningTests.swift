@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 /// A lost checkpoint costs time, and nothing else; the node says so.
-@Suite(.timeLimit(.minutes(2))) struct CheckpointWarningTests {
+@Suite(.timeLimit(.minutes(5))) struct CheckpointWarningTests {
   @Test func ruinedCheckpointsAreNamedInTheStatus() async throws {
     try await withTemporaryFolder { folder in
       let log = folder.appending(path: "log").path

@@ -240,7 +240,7 @@ import Testing
     }
   }
 
-  @Test(.timeLimit(.minutes(2))) func aServerSaysWhyItDoesNotStartOrAnswer() async throws {
+  @Test(.timeLimit(.minutes(5))) func aServerSaysWhyItDoesNotStartOrAnswer() async throws {
     try await withTemporaryFolder { folder in
       let logs = ["one", "two"].map { folder.appending(path: $0).path }
       for log in logs { _ = try await cadastre("init", log) }

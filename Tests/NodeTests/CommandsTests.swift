@@ -12,7 +12,7 @@ import Testing
 
 @testable import Node
 
-@Suite(.oneEtcd, .timeLimit(.minutes(2))) struct CommandsTests {
+@Suite(.oneEtcd, .timeLimit(.minutes(5))) struct CommandsTests {
   @Test(arguments: LogKind.allCases) func carriesOutEachKindOfCommand(log: LogKind) async throws {
     try await withLeader(on: log) { node in
       let client = node.client

@@ -11,7 +11,7 @@ import Testing
 @testable import Node
 
 /// Nodes whose log has a flipped bit in it.
-@Suite(.timeLimit(.minutes(2))) struct DamagedLogTests {
+@Suite(.timeLimit(.minutes(5))) struct DamagedLogTests {
   private static let demand = ReadDemand(maximumStaleness: .seconds(3600))
 
   /// A change with a reason that can be found in the log's file.

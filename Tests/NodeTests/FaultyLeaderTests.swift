@@ -13,7 +13,7 @@ import Testing
 @testable import Node
 
 /// What a learner does with a leader that sends it what it should not.
-@Suite(.timeLimit(.minutes(2))) struct FaultyLeaderTests {
+@Suite(.timeLimit(.minutes(5))) struct FaultyLeaderTests {
   /// A history of six entries, and the states after each, the first being the empty one.
   private struct History {
     var entries: [EncodedEntry] = []

@@ -7,7 +7,7 @@ import Testing
 
 @testable import Node
 
-@Suite(.oneEtcd, .timeLimit(.minutes(2))) struct HealthTests {
+@Suite(.oneEtcd, .timeLimit(.minutes(5))) struct HealthTests {
   private typealias Status = Grpc_Health_V1_HealthCheckResponse.ServingStatus
   private static let commands = "cadastre.v1.CatalogCommands"
 

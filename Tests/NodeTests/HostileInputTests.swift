@@ -13,7 +13,7 @@ import Testing
 @testable import Node
 
 /// Whatever callers send, they hear what was wrong with it, and the node goes on serving.
-@Suite(.timeLimit(.minutes(2))) struct HostileInputTests {
+@Suite(.timeLimit(.minutes(5))) struct HostileInputTests {
   private static let status = "/cadastre.v1.CatalogReads/GetStatus"
 
   /// Runs `body`, which blocks, on a thread that may.
@@ -381,6 +381,7 @@ import Testing
           dawdling.send(
             Self.status, on: UInt32(index) * 2 + 1, length: limit - 100, byteCount: body)
         }
+        dawdling.settle()
         return dawdling
       }
       let before = try server.residentKibibytes()
@@ -489,6 +490,7 @@ private struct Dawdling: CustomStringConvertible, @unchecked Sendable {
   private(set) var answered: Set<UInt32> = []
   /// Whether the window stayed shut.
   private(set) var isStalled = false
+  private var isPingAnswered = false
   private(set) var sentByteCount = 0
 
   init(_ connection: RawConnection) {
@@ -518,6 +520,17 @@ private struct Dawdling: CustomStringConvertible, @unchecked Sendable {
     }
   }
 
+  /// Waits until the node, which may be slow, has looked at all that was sent and said what it has to.
+  mutating func settle() {
+    isPingAnswered = false
+    connection.send(Frames.frame(.ping, [UInt8](repeating: 7, count: 8)))
+    var patience = 500
+    while !isPingAnswered, patience > 0 {
+      if !receive() { patience -= 1 }
+    }
+    while receive(patience: .milliseconds(500)) {}
+  }
+
   private mutating func send(_ bytes: [UInt8], on stream: UInt32) {
     var rest = bytes[...]
     while !rest.isEmpty, resets[stream] == nil, !isStalled {
@@ -538,8 +551,8 @@ private struct Dawdling: CustomStringConvertible, @unchecked Sendable {
   }
 
   /// Looks at what comes; false when nothing came for a while.
-  private mutating func receive() -> Bool {
-    guard let bytes = connection.receive(patience: .milliseconds(20)), !bytes.isEmpty else {
+  private mutating func receive(patience: Duration = .milliseconds(20)) -> Bool {
+    guard let bytes = connection.receive(patience: patience), !bytes.isEmpty else {
       return false
     }
     received += bytes
@@ -555,6 +568,7 @@ private struct Dawdling: CustomStringConvertible, @unchecked Sendable {
       // A call that was answered before its end is ended so too.
       case .rstStream where value != 0: resets[stream] = value
       case .headers where flags & Frames.endStream != 0: answered.insert(stream)
+      case .ping where flags & 1 != 0: isPingAnswered = true
       case .settings where flags == 0: connection.send(Frames.frame(.settings, flags: 1))
       default: break
       }

@@ -9,7 +9,7 @@ import Testing
 @testable import Node
 
 /// What a learner answers while its network is slow, stalls and breaks.
-@Suite(.timeLimit(.minutes(2))) struct LearnerAnswersTests {
+@Suite(.timeLimit(.minutes(5))) struct LearnerAnswersTests {
   /// When the leader had acknowledged a version.
   private struct Commit: Sendable {
     var version: CatalogVersion

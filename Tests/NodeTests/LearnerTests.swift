@@ -11,7 +11,7 @@ import Testing
 
 @testable import Node
 
-@Suite(.oneEtcd, .timeLimit(.minutes(2))) struct LearnerTests {
+@Suite(.oneEtcd, .timeLimit(.minutes(5))) struct LearnerTests {
   /// Runs a learner of `leader` in `folder` for as long as `body` takes.
   private func withLearner(
     of leader: NodeAddress, in folder: TemporaryFolder, _ name: String = "learner",

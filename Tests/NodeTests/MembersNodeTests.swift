@@ -10,7 +10,7 @@ import Testing
 @testable import Node
 
 /// Members, regions and recovery with real nodes.
-@Suite(.oneEtcd, .serialized, .timeLimit(.minutes(3))) struct MembersNodeTests {
+@Suite(.oneEtcd, .serialized, .timeLimit(.minutes(5))) struct MembersNodeTests {
   /// A node that can be killed and started again at the same address.
   private final class Server {
     let name: String

@@ -12,7 +12,7 @@ import Testing
 
 @testable import Node
 
-@Suite(.timeLimit(.minutes(2))) struct MetricsTests {
+@Suite(.timeLimit(.minutes(5))) struct MetricsTests {
   /// Where a node serves its metrics.
   private final class Scrape: Sendable {
     private let address = Mutex<NodeAddress?>(nil)

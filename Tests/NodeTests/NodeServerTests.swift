@@ -12,7 +12,7 @@ import Testing
 
 @testable import Node
 
-@Suite(.timeLimit(.minutes(1))) struct NodeServerTests {
+@Suite(.timeLimit(.minutes(5))) struct NodeServerTests {
   @Test func callsStayOnTheEventLoops() async throws {
     struct WhereAmI: Cadastre_V1_CatalogReads.SimpleServiceProtocol {
       func resolve(

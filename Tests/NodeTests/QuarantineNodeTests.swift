@@ -12,7 +12,7 @@ import Testing
 @testable import Node
 
 /// Nodes that meet an entry which is whole and chained, and cannot be applied.
-@Suite(.timeLimit(.minutes(2))) struct QuarantineNodeTests {
+@Suite(.timeLimit(.minutes(5))) struct QuarantineNodeTests {
   /// Six entries of one chain, of which the fourth splits a route that is not there.
   private func poisonedEntries() throws -> [EncodedEntry] {
     var state = CatalogState(catalog: testCatalog)

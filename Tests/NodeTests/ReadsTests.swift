@@ -11,7 +11,7 @@ import Testing
 
 @testable import Node
 
-@Suite(.oneEtcd, .timeLimit(.minutes(2))) struct ReadsTests {
+@Suite(.oneEtcd, .timeLimit(.minutes(5))) struct ReadsTests {
   @Test(arguments: LogKind.allCases) func resolvesKeys(log: LogKind) async throws {
     try await withLeader(on: log) { node in
       let receipt = try await node.client.submit(.test(bootstrap("g", "p")))

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// A region's stream from the command line, from an empty folder to a promoted mirror.
-@Suite(.timeLimit(.minutes(2))) struct RegionCommandTests {
+@Suite(.timeLimit(.minutes(5))) struct RegionCommandTests {
   private let folder = TemporaryFolder()
 
   private func serve(_ name: String, _ more: String...) async throws -> (CadastreProcess, String) {

@@ -11,7 +11,7 @@ import Testing
 
 /// Kills and pauses processes that lead regions' streams, while callers ask for timestamps of their
 /// groups: no timestamp is issued twice, and a caller's only rise, whoever leads.
-@Suite(.serialized, .timeLimit(.minutes(3))) struct RegionCrashTests {
+@Suite(.serialized, .timeLimit(.minutes(5))) struct RegionCrashTests {
   private static let groups = (UInt64(1)...3).map { GroupID($0) }
   private let folder = TemporaryFolder()
 

@@ -9,7 +9,7 @@ import Testing
 @testable import Node
 
 /// Region listings of TiKV's placement driver, and catalogs that follow them.
-@Suite(.oneEtcd, .timeLimit(.minutes(2))) struct RegionListingTests {
+@Suite(.oneEtcd, .timeLimit(.minutes(5))) struct RegionListingTests {
   /// A listing as `pd-ctl region` prints it, of regions with keys in text.
   private static func listing(
     _ regions: [(id: UInt64, start: String, end: String, store: UInt64)]

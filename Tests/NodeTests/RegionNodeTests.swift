@@ -11,7 +11,7 @@ import Testing
 @testable import Node
 
 /// Three nodes of one catalog: its leader, and two learners that lead or mirror streams of regions.
-@Suite(.timeLimit(.minutes(2))) struct RegionNodeTests {
+@Suite(.timeLimit(.minutes(5))) struct RegionNodeTests {
   private let folder = TemporaryFolder()
 
   private func groups(_ range: ClosedRange<UInt64>) -> GroupSet {

@@ -11,7 +11,7 @@ import Testing
 @testable import Node
 
 /// Regions whose learners feed each other, far from the leader.
-@Suite(.timeLimit(.minutes(2))) struct RelayTests {
+@Suite(.timeLimit(.minutes(5))) struct RelayTests {
   /// A region: its learners in their order, behind one network.
   private struct Region {
     let name: String

@@ -10,7 +10,7 @@ import Testing
 @testable import Node
 
 /// A damaged folder, mended from a node that serves.
-@Suite(.timeLimit(.minutes(2))) struct RepairNodeTests {
+@Suite(.timeLimit(.minutes(5))) struct RepairNodeTests {
   private func reason(_ number: Int) -> String { "a reason that is easy to find: \(number)." }
 
   /// Flips a bit in every copy of the reason that the log in `folder` has.

@@ -11,7 +11,7 @@ import Testing
 @testable import Node
 
 /// Nodes that keep their logs by a policy.
-@Suite(.oneEtcd, .timeLimit(.minutes(2))) struct RetentionNodeTests {
+@Suite(.oneEtcd, .timeLimit(.minutes(5))) struct RetentionNodeTests {
   /// A leader that trims all the time, down to the newest checkpoint.
   private func trimming(_ folder: TemporaryFolder, on log: LogKind) async throws -> TestNode {
     try await TestNode.leader(folder, on: log) {

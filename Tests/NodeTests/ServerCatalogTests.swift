@@ -11,7 +11,7 @@ import Testing
 @testable import Node
 
 /// What the commands ask of a server, beyond what one call does.
-@Suite(.oneEtcd, .timeLimit(.minutes(2))) struct ServerCatalogTests {
+@Suite(.oneEtcd, .timeLimit(.minutes(5))) struct ServerCatalogTests {
   @Test(arguments: LogKind.allCases) func manyKeysGoInBatches(log: LogKind) async throws {
     try await withLeader(on: log) { node in
       try await node.client.submit(.test(bootstrap("g", "p")))

@@ -175,7 +175,7 @@ import Testing
   }
 }
 
-@Suite(.timeLimit(.minutes(2))) struct ConfigCommandTests {
+@Suite(.timeLimit(.minutes(5))) struct ConfigCommandTests {
   @Test func aFileIsCheckedShownAndServed() async throws {
     try await withTemporaryFolder { folder in
       let (file, log) = (folder.appending(path: "c.json5").path, folder.appending(path: "log").path)

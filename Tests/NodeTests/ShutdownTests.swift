@@ -11,7 +11,7 @@ import Testing
 @testable import Node
 
 /// How nodes end: with callers that are gone, and with work under way.
-@Suite(.oneEtcd, .timeLimit(.minutes(2))) struct ShutdownTests {
+@Suite(.oneEtcd, .timeLimit(.minutes(5))) struct ShutdownTests {
   @Test func aCallerThatVanishedDoesNotKeepANodeFromEnding() async throws {
     let folder = TemporaryFolder()
     let node = try await TestNode.leader(folder) { $0.gracePeriod = .milliseconds(100) }

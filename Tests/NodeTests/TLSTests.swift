@@ -12,7 +12,7 @@ import X509
 
 @testable import Node
 
-@Suite(.timeLimit(.minutes(2))) struct TLSTests {
+@Suite(.timeLimit(.minutes(5))) struct TLSTests {
   private let authority: TestAuthority
   private let secrets: SecretFolder
   /// The file with the authority's own certificate.

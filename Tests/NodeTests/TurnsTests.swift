@@ -3,7 +3,7 @@ import Testing
 
 @testable import Node
 
-@Suite(.timeLimit(.minutes(1))) struct TurnsTests {
+@Suite(.timeLimit(.minutes(5))) struct TurnsTests {
   /// Holds up whoever waits, cancelled or not.
   private struct Latch {
     let isOpen = Shared(false)

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Node
 
-@Suite(.timeLimit(.minutes(1))) struct WakeHubTests {
+@Suite(.timeLimit(.minutes(5))) struct WakeHubTests {
   private func at(_ seconds: Int) -> Moment { Moment(sinceStart: .seconds(seconds)) }
 
   @Test func aChangeAfterTheLookEndsTheWait() async {

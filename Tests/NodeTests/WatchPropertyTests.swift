@@ -10,7 +10,7 @@ import Testing
 @testable import Node
 
 /// What a watch promises, over histories with reconnects, restarts, slow readers and trimming.
-@Suite(.oneEtcd, .timeLimit(.minutes(2))) struct WatchPropertyTests {
+@Suite(.oneEtcd, .timeLimit(.minutes(5))) struct WatchPropertyTests {
   private static let versionCount: UInt64 = 80
 
   /// What is known of the history so far, and whether more will come.

@@ -13,7 +13,7 @@ import Testing
 
 @testable import Node
 
-@Suite(.oneEtcd, .timeLimit(.minutes(2))) struct WatchTests {
+@Suite(.oneEtcd, .timeLimit(.minutes(5))) struct WatchTests {
   /// Thrown to end a watch that saw enough.
   private struct Enough: Error {}
 

@@ -8,7 +8,7 @@ import Testing
 @testable import Node
 
 /// A cluster whose etcd encrypts and asks who calls, as its operator meets it.
-@Suite(.timeLimit(.minutes(2))) struct ClusterAccessTests {
+@Suite(.timeLimit(.minutes(5))) struct ClusterAccessTests {
   /// An etcd that wants a certificate and a password, and what has both.
   private struct Bench {
     let folder: URL

@@ -12,7 +12,7 @@ import Testing
 @testable import Node
 
 /// Where a member sends commands while it does not lead, with leaders of a test's own.
-@Suite(.timeLimit(.minutes(1))) struct ClusterSinkTests {
+@Suite(.timeLimit(.minutes(5))) struct ClusterSinkTests {
   private static func leader(_ name: String, term: UInt64) throws -> LeaderRecord {
     LeaderRecord(
       member: ClusterMember(name: try MemberName(name), address: "\(name):1"),

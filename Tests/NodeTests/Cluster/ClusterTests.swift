@@ -10,7 +10,7 @@ import Testing
 @testable import Node
 
 /// Nodes that share a stream in memory, with real calls between them.
-@Suite(.timeLimit(.minutes(2))) struct ClusterTests {
+@Suite(.timeLimit(.minutes(5))) struct ClusterTests {
   /// Waits until all have what the stream has, and are the same.
   private func expectEqual(
     _ cluster: TestCluster, _ members: [TestMember], _ comment: Comment? = nil

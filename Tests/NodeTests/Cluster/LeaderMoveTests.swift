@@ -9,7 +9,7 @@ import Testing
 @testable import Node
 
 /// The lead goes where an operator wants it.
-@Suite(.timeLimit(.minutes(2))) struct LeaderMoveTests {
+@Suite(.timeLimit(.minutes(5))) struct LeaderMoveTests {
   private func problem(_ body: () async throws -> Void) async -> Problem? {
     do {
       try await body()

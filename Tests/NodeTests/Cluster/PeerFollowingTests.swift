@@ -11,7 +11,7 @@ import Testing
 @testable import Node
 
 /// Members that take what others append from a peer, as far as the shared stream vouches for it.
-@Suite(.timeLimit(.minutes(2))) struct PeerFollowingTests {
+@Suite(.timeLimit(.minutes(5))) struct PeerFollowingTests {
   private func received(_ member: TestMember, from peer: NodeAddress) -> UInt64 {
     let receipts = member.node.core.learner?.upstream.received ?? []
     return receipts.first { $0.address == "\(peer)" }?.entries ?? 0
@@ -112,7 +112,7 @@ import Testing
 }
 
 /// The same as processes, with a real etcd.
-@Suite(.timeLimit(.minutes(2))) struct PeerFollowingProcessTests {
+@Suite(.timeLimit(.minutes(5))) struct PeerFollowingProcessTests {
   /// What a node says of itself, as soon as it does.
   private func status(_ node: ServedNode) async throws -> NodeStatus {
     while true {

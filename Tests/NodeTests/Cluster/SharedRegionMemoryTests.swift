@@ -11,7 +11,7 @@ import Testing
 @testable import Node
 
 /// Nodes that share a region's stream in memory, where what goes wrong is at a test's word.
-@Suite(.timeLimit(.minutes(2))) struct SharedRegionMemoryTests {
+@Suite(.timeLimit(.minutes(5))) struct SharedRegionMemoryTests {
   private let folder = TemporaryFolder()
   private let tokyo: Region
   private let groups = GroupSet(GroupRun(GroupID(1), through: GroupID(3)))

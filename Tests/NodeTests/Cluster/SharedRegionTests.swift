@@ -11,7 +11,7 @@ import Testing
 
 /// Nodes that share a region's stream on an etcd of its own, beside a catalog that is on another: processes
 /// that are killed while callers ask for timestamps.
-@Suite(.serialized, .timeLimit(.minutes(3))) struct SharedRegionTests {
+@Suite(.serialized, .timeLimit(.minutes(5))) struct SharedRegionTests {
   private static let groups = (UInt64(1)...3).map { GroupID($0) }
 
   private func change(_ node: ServedNode, _ change: MembershipChange) async throws {

@@ -6,7 +6,7 @@ import Synchronization
 import Testing
 
 /// A store that shares its log, with its own thread and disk.
-@Suite(.timeLimit(.minutes(1))) struct MemberStoreTests {
+@Suite(.timeLimit(.minutes(5))) struct MemberStoreTests {
   private let clock = TestClock()
 
   private func open(
