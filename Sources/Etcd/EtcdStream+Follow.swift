@@ -113,7 +113,7 @@ extension EtcdStream {
     }
   }
 
-  /// Passes on an append, but for the entries that were passed on before.
+  /// Passes on an append, but for the entries that were passed on before, once the follower has room.
   ///
   /// - Returns: false when there is one missing before it.
   private func pass(
@@ -132,6 +132,7 @@ extension EtcdStream {
       if trimmed > known { throw SharedStreamError.trimmed(through: trimmed) }
       return false
     }
+    try await inbox.untilRoom()
     position.value = last.entry.position
     inbox.put(SharedAppend(entries: Array(left), tail: LogTail(last)))
     return true

@@ -5,28 +5,50 @@ import Synchronization
 /// What was read for a follower that it has yet to take.
 ///
 /// What waits is taken together: a follower that is behind stores many appends with one commit, and not
-/// each with its own.
+/// each with its own. Whoever reads waits while much is waiting: the window may be far larger than what a
+/// slow follower should have in memory.
 final class FollowInbox: Sendable {
   /// A follower is given appends of about so many bytes at a time, and one at the least.
   static let byteCount = 4 << 20
 
+  /// With so many bytes waiting nothing more is read.
+  static let waitingByteCount = 4 * byteCount
+
   private struct State {
     var waiting: [SharedAppend] = []
+    var byteCount = 0
     var failure: (any Error)?
   }
 
   private let state = Mutex(State())
   private let signals: AsyncStream<Void>
   private let signal: AsyncStream<Void>.Continuation
+  /// Tell that something was taken.
+  private let rooms: AsyncStream<Void>
+  private let room: AsyncStream<Void>.Continuation
 
   init() {
     (signals, signal) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+    (rooms, room) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
   }
 
   /// Adds what comes next.
   func put(_ append: SharedAppend) {
-    state.withLock { $0.waiting.append(append) }
+    state.withLock { state in
+      state.waiting.append(append)
+      state.byteCount += append.byteCount
+    }
     signal.yield()
+  }
+
+  /// Waits until so much was taken that more may be put; one task at a time.
+  ///
+  /// - Throws: `CancellationError`.
+  func untilRoom() async throws {
+    while state.withLock({ $0.byteCount >= Self.waitingByteCount }) {
+      try Task.checkCancellation()
+      for await _ in rooms { break }
+    }
   }
 
   /// Nothing comes any more, for this reason. What waits is given first.
@@ -48,7 +70,8 @@ final class FollowInbox: Sendable {
 
   /// What waits, as one append; nil when nothing does.
   func take() -> SharedAppend? {
-    state.withLock { state in
+    defer { room.yield() }
+    return state.withLock { state in
       guard var taken = state.waiting.first else { return nil }
       var byteCount = taken.byteCount
       var count = 1
@@ -61,6 +84,7 @@ final class FollowInbox: Sendable {
         count += 1
       }
       state.waiting.removeFirst(count)
+      state.byteCount -= taken.byteCount
       return taken
     }
   }

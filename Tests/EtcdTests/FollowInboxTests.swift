@@ -59,4 +59,37 @@ struct FollowInboxTests {
     #expect(found == entries)
     #expect(times > 1 && times < entries.count)
   }
+
+  /// Whoever reads for a follower that takes nothing stops, and goes on once something is taken.
+  @Test func noMoreIsReadThanMayWait() async throws {
+    let entries = try StreamEntries.make(count: 100, width: 4_000)
+    let total = entries.reduce(0) { $0 + $1.bytes.count }
+    let longest = entries.reduce(0) { max($0, $1.bytes.count) }
+    try #require(total > 2 * FollowInbox.waitingByteCount)
+    let inbox = FollowInbox()
+    let put = Mutex(0)
+    let all = appends(entries)
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask {
+        for append in all {
+          try await inbox.untilRoom()
+          inbox.put(append)
+          put.withLock { $0 += append.entries.reduce(0) { $0 + $1.bytes.count } }
+        }
+      }
+      var taken: [EncodedEntry] = []
+      while taken.count < entries.count {
+        let limit = FollowInbox.waitingByteCount + longest + taken.reduce(0) { $0 + $1.bytes.count }
+        #expect(put.withLock { $0 } <= limit)
+        if let append = inbox.take() { taken += append.entries } else { await Task.yield() }
+      }
+      #expect(taken == entries)
+      try await group.waitForAll()
+    }
+    // One that is given up while it waits for room ends.
+    for append in all { inbox.put(append) }
+    let waiting = Task { try await inbox.untilRoom() }
+    waiting.cancel()
+    await #expect(throws: CancellationError.self) { try await waiting.value }
+  }
 }
