@@ -11,15 +11,14 @@ final class FollowInbox: Sendable {
   /// A follower is given appends of about so many bytes at a time, and one at the least.
   static let byteCount = 4 << 20
 
-  /// With so many bytes waiting nothing more is read.
-  static let waitingByteCount = 4 * byteCount
-
   private struct State {
     var waiting: [SharedAppend] = []
     var byteCount = 0
     var failure: (any Error)?
   }
 
+  /// With so many bytes waiting nothing more is read.
+  private let waitingByteCount: Int
   private let state = Mutex(State())
   private let signals: AsyncStream<Void>
   private let signal: AsyncStream<Void>.Continuation
@@ -27,7 +26,8 @@ final class FollowInbox: Sendable {
   private let rooms: AsyncStream<Void>
   private let room: AsyncStream<Void>.Continuation
 
-  init() {
+  init(waitingByteCount: Int = 4 * FollowInbox.byteCount) {
+    self.waitingByteCount = waitingByteCount
     (signals, signal) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     (rooms, room) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
   }
@@ -45,7 +45,7 @@ final class FollowInbox: Sendable {
   ///
   /// - Throws: `CancellationError`.
   func untilRoom() async throws {
-    while state.withLock({ $0.byteCount >= Self.waitingByteCount }) {
+    while state.withLock({ $0.byteCount >= waitingByteCount }) {
       try Task.checkCancellation()
       for await _ in rooms { break }
     }

@@ -7,6 +7,14 @@ import Testing
 struct FollowInboxTests {
   private struct Broken: Error {}
 
+  private final class Count: Sendable {
+    private let count = Mutex(0)
+
+    var value: Int { count.withLock { $0 } }
+
+    func add(_ number: Int) { count.withLock { $0 += number } }
+  }
+
   private func appends(_ entries: [EncodedEntry]) -> [SharedAppend] {
     entries.map { SharedAppend(entries: [$0], tail: LogTail($0)) }
   }
@@ -62,25 +70,25 @@ struct FollowInboxTests {
 
   /// Whoever reads for a follower that takes nothing stops, and goes on once something is taken.
   @Test func noMoreIsReadThanMayWait() async throws {
-    let entries = try StreamEntries.make(count: 100, width: 4_000)
+    let entries = try StreamEntries.make(count: 40, width: 1)
     let total = entries.reduce(0) { $0 + $1.bytes.count }
     let longest = entries.reduce(0) { max($0, $1.bytes.count) }
-    try #require(total > 2 * FollowInbox.waitingByteCount)
-    let inbox = FollowInbox()
-    let put = Mutex(0)
+    let room = total / 4
+    let inbox = FollowInbox(waitingByteCount: room)
+    let put = Count()
     let all = appends(entries)
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask {
         for append in all {
           try await inbox.untilRoom()
           inbox.put(append)
-          put.withLock { $0 += append.entries.reduce(0) { $0 + $1.bytes.count } }
+          put.add(append.entries.reduce(0) { $0 + $1.bytes.count })
         }
       }
       var taken: [EncodedEntry] = []
       while taken.count < entries.count {
-        let limit = FollowInbox.waitingByteCount + longest + taken.reduce(0) { $0 + $1.bytes.count }
-        #expect(put.withLock { $0 } <= limit)
+        let limit = room + longest + taken.reduce(0) { $0 + $1.bytes.count }
+        #expect(put.value <= limit)
         if let append = inbox.take() { taken += append.entries } else { await Task.yield() }
       }
       #expect(taken == entries)
