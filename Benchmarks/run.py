@@ -6,10 +6,10 @@
 PART is one of index (made keys, memory, splits), paths (real paths, and after a million splits),
 large (ten million routes), log (appends, commands, replay), ack (one caller at a time), readers
 (lookups while a writer publishes), history, long (a million versions), mirror, service (gRPC under
-h2load, beside etcd), start (whole processes, beside etcd), watchers, timestamps, cluster (a shared log
-on etcd, beside plain puts; outages; catching up). Real paths are those of Debian's Contents
-index, fetched once from apt's mirror into .build/bench-cache; without it the sample of the tests
-takes its place, and the table says so.
+h2load, beside etcd), crowd (the same beside thousands of silent connections), start (whole processes,
+beside etcd), watchers, timestamps, cluster (a shared log on etcd, beside plain puts; outages; catching
+up). Real paths are those of Debian's Contents index, fetched once from apt's mirror into
+.build/bench-cache; without it the sample of the tests takes its place, and the table says so.
 
 Prints each command before it runs, then tables of medians over the runs, and writes all figures to
 Benchmarks/results/latest.json. Each pair is measured in turn (A B A B …) and compared as a ratio, so
@@ -38,7 +38,7 @@ from tools import (
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RUNS = 3
 PARTS = ["index", "paths", "large", "log", "ack", "readers", "history", "long", "mirror", "service",
-         "start", "watchers", "timestamps", "cluster"]
+         "crowd", "start", "watchers", "timestamps", "cluster"]
 
 
 def lookups(bench, work, results, quick):
@@ -379,7 +379,8 @@ def main():
             long_history(log_bench, work, results, arguments.quick)
         if arguments.only in (None, "mirror"):
             mirror(arguments.cadastre, work, results, arguments.quick)
-        for name, part in (("service", service.service), ("start", service.starts)):
+        for name, part in (("service", service.service), ("crowd", service.crowd),
+                           ("start", service.starts)):
             if arguments.only in (None, name):
                 folder_of_part = work / name
                 folder_of_part.mkdir()

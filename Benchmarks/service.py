@@ -1,9 +1,12 @@
 """Calls over gRPC and starts of whole nodes, beside an etcd with the same keys."""
 
+import contextlib
 import os
 import pathlib
 import re
+import resource
 import shutil
+import socket
 import statistics
 import struct
 import subprocess
@@ -19,6 +22,8 @@ RANGE = "/etcdserverpb.KV/Range"
 BATCH = 1_000
 # The same for both sides: connections, streams on each, client threads.
 CONNECTIONS, STREAMS, THREADS = 4, 32, 1
+# What a client of HTTP/2 begins with: the preface, and settings.
+GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0"
 
 
 def varint(number):
@@ -43,8 +48,8 @@ def framed(message):
 class Node:
     """A `cadastre serve`; `with` ends it. `seconds` is what it took to the first right answer."""
 
-    def __init__(self, cadastre, log, key):
-        self.cadastre, self.log, self.key = cadastre, log, key
+    def __init__(self, cadastre, log, key, *options):
+        self.cadastre, self.log, self.key, self.options = cadastre, log, key, options
 
     def __enter__(self):
         file = self.log.with_suffix(".address")
@@ -52,7 +57,7 @@ class Node:
         begin = time.monotonic()
         self.process = subprocess.Popen(
             [self.cadastre, "serve", "--log", self.log, "--address-file", file,
-             "--log-level", "error"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+             "--log-level", "error", *self.options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.address = wait_for(lambda: file.exists() and file.read_text().strip())
         answer = run_quietly(self.cadastre, "resolve", "--server", self.address, "--json", self.key)
         self.seconds = time.monotonic() - begin
@@ -185,6 +190,81 @@ def service(cadastre, bench, work, results, quick, runs):
     table("Many keys in a call", ["", "lookups/core-second"], [[
         f"Cadastre, `ResolveBatch` of {BATCH:,} keys",
         thousands(statistics.median(per_core("batch")) * BATCH)]])
+
+
+class Idlers:
+    """Connections to a port that say hello and no more; `with` closes them."""
+
+    def __init__(self, port):
+        self.port, self.open = int(port), []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for connection in self.open:
+            connection.close()
+
+    def grow(self, count):
+        while len(self.open) < count:
+            connection = socket.create_connection(("127.0.0.1", self.port))
+            connection.sendall(GREETING)
+            self.open.append(connection)
+        # The last ones are greeted when all are.
+        for connection in self.open[-4:]:
+            connection.recv(9)
+
+
+def crowd(cadastre, bench, work, results, quick, runs):
+    """`Resolve` beside etcd's `Range` while thousands of connections are open and silent."""
+    if not shutil.which("h2load"):
+        return print("no h2load on the PATH: the crowd is left out", file=sys.stderr)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    keys = prepare(cadastre, bench, work, True)
+    one = len(keys) // 2
+    calls, crowds = (5_000, (0, 1_000)) if quick else (50_000, (0, 1_000, 10_000))
+    body = work / "body"
+    body.write_bytes(framed(field(1, keys[one])))
+    found = {"resolve": {}, "range": {}}
+
+    def measure(sides):
+        for _, process, port, path in sides:
+            check_call(port, path, body)
+            load(process, port, path, body, calls)  # Warms it up.
+        with contextlib.ExitStack() as stack:
+            idlers = [stack.enter_context(Idlers(port)) for _, _, port, _ in sides]
+            for count in crowds:
+                for side in idlers:
+                    side.grow(count)
+                for _ in range(runs):
+                    for name, process, port, path in sides:
+                        found[name].setdefault(count, []).append(
+                            load(process, port, path, body, calls))
+
+    with Node(cadastre, work / "node", keys[one].decode(), "--max-connections", "20000") as node:
+        sides = [("resolve", node.process, node.port, RESOLVE)]
+        if etcd_is_there():
+            with Etcd(work / "etcd") as etcd:
+                etcd.wait_until_up()
+                etcd.fill([key or b"\0" for key in keys])
+                measure(sides + [("range", etcd.process, etcd.port, RANGE)])
+        else:
+            measure(sides)
+    results["crowd"] = found
+
+    def per_core(name, count):
+        return [line["requests_per_core_second"] for line in found[name].get(count, [])]
+
+    rows = []
+    for count in crowds:
+        ours, theirs = per_core("resolve", count), per_core("range", count)
+        rows.append([
+            thousands(count), thousands(statistics.median(ours)),
+            thousands(statistics.median(theirs)) if theirs else "",
+            f"{ratios(ours, theirs):.2f}" if theirs else ""])
+    table(f"Calls a core-second beside connections that are silent, {len(keys):,} keys",
+          ["silent connections", "`Resolve`", "etcd's `Range`", "Cadastre's over it"], rows)
 
 
 def starts(cadastre, bench, work, results, quick, runs):
