@@ -67,8 +67,8 @@ $(GO)/client: Tests/ForeignClients/go/main.go $(addprefix proto/,$(GO_PROTOS))
 	  go build -o $@ $<
 
 test: build python go ## Run all tests: everything, then the index under the address and thread sanitizers.
-	$(TESTS) 3 --filter $(COMPUTING)
-	$(TESTS) 5 --skip $(COMPUTING)
+	$(TESTS) 2 --filter $(COMPUTING)
+	$(TESTS) 3 --skip $(COMPUTING)
 	$(MAKE) test-address
 	$(MAKE) test-thread
 

@@ -8,6 +8,7 @@ import Replay
 import StateMachines
 import Synchronization
 import TestSupport
+import Testing
 
 @testable import Node
 
@@ -212,9 +213,24 @@ func reach(_ node: TestNode, _ version: CatalogVersion) async throws {
   _ = try await node.core.store.wait { $0.version >= version }
 }
 
-/// Waits for a condition that nothing announces.
-func until(_ condition: () async throws -> Bool) async throws {
-  while try await !condition() { try await Task.sleep(for: .milliseconds(2)) }
+/// What did not come about, by where it is waited for: the limit of a test does not tell.
+struct WaitedTooLong: Error, CustomStringConvertible {
+  let place: SourceLocation
+
+  var description: String { "what \(place) waits for did not come about within two minutes" }
+}
+
+/// Waits for a condition that nothing announces, on a machine that may be slow.
+///
+/// - Throws: ``WaitedTooLong``, and what `condition` throws.
+func until(
+  _ place: SourceLocation = #_sourceLocation, _ condition: () async throws -> Bool
+) async throws {
+  let end = ContinuousClock.now + .seconds(120)
+  while try await !condition() {
+    guard ContinuousClock.now < end else { throw WaitedTooLong(place: place) }
+    try await Task.sleep(for: .milliseconds(2))
+  }
 }
 
 /// Random changes of a catalog's routes, which are known to be allowed.
