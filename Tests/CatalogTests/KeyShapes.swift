@@ -12,6 +12,9 @@ enum KeyShape: CaseIterable {
   case shared
   /// Ties in the first 8 and 16 bytes of what differs.
   case tied
+  /// Runs of keys with much in common past their first 8 bytes, at times more than 255 bytes, that
+  /// others leave early or end within.
+  case runs
   /// Of any length up to the longest, often with nothing in common.
   case long
   /// 12 to 40 bytes.
@@ -31,6 +34,11 @@ enum KeyShape: CaseIterable {
       let stem = [UInt8](
         repeating: UInt8(ascii: "x"), count: [7, 8, 9, 15, 16, 17, 24][random.below(7)])
       return stem + (0..<random.below(5)).map { _ in UInt8(random.below(3)) }
+    case .runs:
+      let stem = [UInt8](repeating: UInt8(random.below(2)), count: 8)
+      let common = (0..<300).map { UInt8($0 / 16 % 3) }
+      let length = [0, 1, 7, 8, 9, 20, 254, 255, 256, 300, random.below(300)][random.below(11)]
+      return stem + common[..<length] + (0..<random.below(4)).map { _ in UInt8(random.below(4)) }
     case .long:
       let length = random.below(2) == 0 ? 4096 - random.below(3) : random.below(4097)
       let byte = UInt8(random.below(3))

@@ -84,7 +84,9 @@ final class NodeShelf {
     var trees = trees
     var id = id
     var bytes = bytes
-    while true {
+    // Bytes that name a node above as a child make a ring, in which hashes can never fit.
+    var forged: Set<UInt64> = []
+    while forged.insert(id).inserted {
       put(bytes, for: id)
       let hash = bytes.withUnsafeBytes(EntryHash.init(of:))
       for index in trees.indices where trees[index].root?.id == id {
@@ -102,5 +104,6 @@ final class NodeShelf {
       }
       id = parent.key
     }
+    return trees
   }
 }

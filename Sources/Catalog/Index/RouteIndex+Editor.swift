@@ -152,10 +152,12 @@ extension RouteIndex.Editor {
     count += 1
     let suffix = needle.suffix(from: leaf.prefixLength)
     if leaf.count < store.leafLimit,
-      leaf.variableCount + suffix.count + payload.count <= RouteIndex.Node.variableLimit
+      leaf.variableCount + suffix.count + payload.count <= RouteIndex.Node.variableLimit,
+      let skip = leaf.skip(inserting: suffix, at: rank)
     {
-      makeRoom(depth: depth, suffixLength: suffix.count, payloadLength: payload.count)
-      path[depth].node.insert(suffix: suffix, payload: payload, at: rank)
+      makeRoom(
+        depth: depth, suffixLength: suffix.count, skip: skip, payloadLength: payload.count)
+      path[depth].node.insert(suffix: suffix, skip: skip, payload: payload, at: rank)
     } else {
       scratch.removeAll()
       scratch.append(contentsOf: leaf)
@@ -200,13 +202,13 @@ extension RouteIndex.Editor {
     guard position + 1 < leaf.count, leaf.count < store.leafLimit else { return false }
     let suffix = RouteIndex.Needle(newKey).suffix(from: leaf.prefixLength)
     let added = newPayload.count + max(0, payload.count - leaf.payload(at: position).count)
-    guard leaf.variableCount + suffix.count + added <= RouteIndex.Node.variableLimit else {
-      return false
-    }
-    makeRoom(depth: depth, suffixLength: suffix.count, payloadLength: added)
+    guard leaf.variableCount + suffix.count + added <= RouteIndex.Node.variableLimit,
+      let skip = leaf.skip(inserting: suffix, at: position + 1)
+    else { return false }
+    makeRoom(depth: depth, suffixLength: suffix.count, skip: skip, payloadLength: added)
     let node = path[depth].node
     node.replacePayload(at: position, with: payload)
-    node.insert(suffix: suffix, payload: newPayload, at: position + 1)
+    node.insert(suffix: suffix, skip: skip, payload: newPayload, at: position + 1)
     count += 1
     return true
   }
@@ -271,12 +273,14 @@ extension RouteIndex.Editor {
   }
 
   /// Makes the node at a depth of the path the edit's own, with room for one more entry.
-  mutating func makeRoom(depth: Int, suffixLength: Int, payloadLength: Int) {
+  mutating func makeRoom(depth: Int, suffixLength: Int, skip: Int, payloadLength: Int) {
     let node = path[depth].node
-    guard node.hasRoom(suffixLength: suffixLength, payloadLength: payloadLength) else {
+    guard
+      node.hasRoom(suffixLength: suffixLength, skip: skip, payloadLength: payloadLength)
+    else {
       let copy = node.copied(
         in: store, birth: birth, limit: store.limit(level: node.level), suffixLength: suffixLength,
-        payloadLength: payloadLength)
+        skip: skip, payloadLength: payloadLength)
       return substitute(copy, depth: depth)
     }
     own(depth: depth)
@@ -302,7 +306,8 @@ extension RouteIndex.Editor {
       own(depth: depth)
     } else {
       let copy = leaf.copied(
-        in: store, birth: birth, limit: store.leafLimit, suffixLength: 0, payloadLength: added)
+        in: store, birth: birth, limit: store.leafLimit, suffixLength: 0, skip: 0,
+        payloadLength: added)
       substitute(copy, depth: depth)
     }
     path[depth].node.replacePayload(at: position, with: payload)

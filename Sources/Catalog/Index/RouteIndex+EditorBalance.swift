@@ -90,15 +90,19 @@ extension RouteIndex.Editor {
     let node = path[depth].node
     let position = path[depth].position
     let suffixLength = separator.count - node.prefixLength
+    let skip = separator.withUnsafeBytes { bytes in
+      node.skip(
+        inserting: UnsafeRawBufferPointer(rebasing: bytes[node.prefixLength...]), at: position)
+    }
     if node.count < store.innerLimit,
-      node.variableCount + suffixLength <= RouteIndex.Node.variableLimit
+      node.variableCount + suffixLength <= RouteIndex.Node.variableLimit, let skip
     {
-      makeRoom(depth: depth, suffixLength: suffixLength, payloadLength: 0)
+      makeRoom(depth: depth, suffixLength: suffixLength, skip: skip, payloadLength: 0)
       let node = path[depth].node
       separator.withUnsafeBytes { bytes in
         node.insert(
-          suffix: UnsafeRawBufferPointer(rebasing: bytes[node.prefixLength...]), child: right,
-          at: position)
+          suffix: UnsafeRawBufferPointer(rebasing: bytes[node.prefixLength...]), skip: skip,
+          child: right, at: position)
       }
     } else {
       scratch.removeAll()

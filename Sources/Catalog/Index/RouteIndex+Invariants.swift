@@ -43,6 +43,18 @@ extension RouteIndex {
         node.headsPerKey == 2 || node.suffixLength(at: position) <= 8,
         "one head holds all of a short key")
       precondition(node.end(of: position - 1) <= node.end(of: position), "entries are in order")
+      precondition(
+        node.skip(at: position) == 0
+          || node.suffixLength(at: position) >= 8 + node.skip(at: position),
+        "what is skipped is in the key")
+      if position > 0, node.heads(0)[position] == node.heads(0)[position - 1] {
+        precondition(
+          node.skip(at: position) == node.skip(at: position - 1)
+            && Self.commonPrefixLength(keys[position], keys[position - 1])
+              >= node.skip(at: position)
+              + (node.skip(at: position) > 0 ? node.prefixLength + 8 : 0),
+          "the keys of a run have in common what they skip")
+      }
       if let low { precondition(!Self.isOrdered(keys[position], before: low), "no key is below") }
       if let high { precondition(Self.isOrdered(keys[position], before: high), "none is above") }
       if position > 0 {

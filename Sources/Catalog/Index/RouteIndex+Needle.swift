@@ -42,6 +42,24 @@ extension RouteIndex {
       return head
     }
 
+    /// Negative, zero or positive as what the needle has from `offset` on sorts before, starts with
+    /// or sorts after `count` bytes, past which 7 more may be read.
+    @inline(__always)
+    func compare(from offset: Int, with bytes: UnsafeRawPointer, count: Int) -> Int {
+      var position = 0
+      while position < count {
+        let mine = head(at: offset &+ position)
+        let theirs = UInt64(
+          bigEndian: bytes.loadUnaligned(fromByteOffset: position, as: UInt64.self))
+        // What is past the end is shifted out.
+        let extra = UInt64(truncatingIfNeeded: max(0, 8 &* (8 &- (count &- position))))
+        if (mine ^ theirs) &>> extra != 0 { return mine < theirs ? -1 : 1 }
+        position &+= 8
+      }
+      // Zeros stand for what is past the needle's end.
+      return count <= max(0, self.count &- offset) ? 0 : -1
+    }
+
     /// The bytes from `offset` on.
     @inline(__always)
     func suffix(from offset: Int) -> UnsafeRawBufferPointer {

@@ -9,8 +9,9 @@ extension RouteIndex {
   /// children   (capacity + 1) × 8 bytes, inner nodes only
   /// ends       capacity × 2 bytes: where each entry ends in the variable area
   /// lengths    capacity × 2 bytes: how many bytes of each key follow the prefix
-  /// heads      capacity × 8 bytes more, in nodes with long keys: the bytes after the first heads
-  /// variable   prefix, then for each entry: key bytes past its heads, payload
+  /// heads      capacity × 8 bytes more, in nodes with long keys: what tells apart keys that tie
+  /// skips      capacity × 1 byte, in nodes with long keys: what of a key is between its heads
+  /// variable   prefix, then for each entry: key bytes in no head, payload
   /// padding    so that a payload's numbers may be loaded 8 bytes at a time
   /// ```
   ///
@@ -20,7 +21,9 @@ extension RouteIndex {
   /// brings here lies between them and so starts with what they have in common, the *prefix*. Heads
   /// are taken right behind it, and a search never compares it. Heads are big-endian numbers padded
   /// with zeros, one a key where no key of the node has more than 8 bytes past the prefix, else
-  /// two; where they tie, tails and lengths decide.
+  /// two. Keys with the same first head are a *run*; paths have long ones. What all keys of a run
+  /// have in common past that head is skipped, and compared once; the second heads are taken behind
+  /// it. Where these tie too, tails and lengths decide.
   ///
   /// An inner node has *n* keys, its separators, and *n* + 1 children; child *i* holds the keys
   /// from separator *i* - 1 up to but not including separator *i*.
@@ -92,7 +95,7 @@ extension RouteIndex.Node {
   /// How much of the variable area is in use, prefix included.
   var variableCount: Int { end(of: count - 1) }
 
-  /// The keys' first 8 bytes past the prefix, or with `word` 1 the 8 after those.
+  /// The keys' first 8 bytes past the prefix, or with `word` 1 their second heads.
   @inline(__always)
   func heads(_ word: Int) -> UnsafeMutablePointer<UInt64> {
     (base + (word == 0 ? Offset.heads : number(Offset.secondHeads)))
@@ -106,6 +109,12 @@ extension RouteIndex.Node {
 
   @inline(__always)
   var lengths: UnsafeMutablePointer<UInt16> { ends + capacity }
+
+  /// How many bytes of each key are between its heads; only where there are two.
+  @inline(__always)
+  var skips: UnsafeMutablePointer<UInt8> {
+    (base + number(Offset.secondHeads) + 8 &* capacity).assumingMemoryBound(to: UInt8.self)
+  }
 
   /// The children's addresses, with their sizes in the bits that are zero in an address.
   @inline(__always)
@@ -128,7 +137,7 @@ extension RouteIndex.Node {
     let word = children[position]
     let child = RouteIndex.Node(childWord: word)
     var line = child.base
-    var rest = level == 1 ? word & 63 : min(word & 63, 10)
+    var rest = word & 63
     while rest > 0 {
       cadastre_prefetch(line)
       line += 64
@@ -159,16 +168,15 @@ extension RouteIndex.Node {
   @inline(__always)
   func suffixLength(at position: Int) -> Int { Int(lengths[position]) }
 
-  /// How many bytes of the key stand in the variable area.
+  /// How many bytes of the key are between its heads.
+  @inline(__always)
+  func skip(at position: Int) -> Int { headsPerKey == 2 ? Int(skips[position]) : 0 }
+
+  /// How many bytes of the key stand in the variable area: those between its heads, then those past
+  /// both.
   @inline(__always)
   func tailLength(at position: Int) -> Int {
-    max(0, suffixLength(at: position) - 8 * headsPerKey)
-  }
-
-  /// The key's bytes past its heads.
-  func tail(at position: Int) -> UnsafeRawBufferPointer {
-    UnsafeRawBufferPointer(
-      start: variable + end(of: position - 1), count: tailLength(at: position))
+    max(skip(at: position), suffixLength(at: position) &- 8 &* headsPerKey)
   }
 
   @inline(__always)
@@ -182,22 +190,30 @@ extension RouteIndex.Node {
     let prefixLength = prefixLength
     let suffixLength = suffixLength(at: position)
     precondition(target.count >= prefixLength + suffixLength)
-    guard var write = target.baseAddress else { return 0 }
-    write.copyMemory(from: variable, byteCount: prefixLength)
-    write += prefixLength
-    var rest = suffixLength
-    for word in 0..<headsPerKey {
-      let head = heads(word)[position].bigEndian
-      let length = min(rest, 8)
-      withUnsafeBytes(of: head) { bytes in
-        UnsafeMutableRawBufferPointer(start: write, count: length)
-          .copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<length]))
-      }
-      write += length
-      rest -= length
-    }
-    UnsafeMutableRawBufferPointer(start: write, count: rest).copyMemory(from: tail(at: position))
+    guard let start = target.baseAddress else { return 0 }
+    start.copyMemory(from: variable, byteCount: prefixLength)
+    copySuffix(at: position, to: start + prefixLength)
     return prefixLength + suffixLength
+  }
+
+  /// Writes what of the key follows the prefix.
+  func copySuffix(at position: Int, to target: UnsafeMutableRawPointer) {
+    let length = suffixLength(at: position)
+    Self.write(heads(0)[position], count: min(length, 8), to: target)
+    // With one head a key nothing of any key lies past it.
+    guard length > 8 else { return }
+    let skip = Int(skips[position])
+    let tail = variable + end(of: position - 1)
+    let second = target + 8 + skip
+    (target + 8).copyMemory(from: tail, byteCount: skip)
+    Self.write(heads(1)[position], count: min(length - 8 - skip, 8), to: second)
+    (second + 8).copyMemory(from: tail + skip, byteCount: tailLength(at: position) - skip)
+  }
+
+  private static func write(_ head: UInt64, count: Int, to target: UnsafeMutableRawPointer) {
+    withUnsafeBytes(of: head.bigEndian) { bytes in
+      target.copyMemory(from: bytes.baseAddress.unsafelyUnwrapped, byteCount: count)
+    }
   }
 }
 
@@ -210,7 +226,7 @@ extension RouteIndex.Node {
     let children = Offset.heads + capacity * 8
     let ends = children + (level > 0 ? (capacity + 1) * 8 : 0)
     let secondHeads = (ends + capacity * 4 + 7) & ~7
-    let variable = secondHeads + (headsPerKey == 2 ? capacity * 8 : 0)
+    let variable = secondHeads + (headsPerKey == 2 ? capacity * 9 : 0)
     let byteCount = NodeSlabs.blockSize(
       for: variable + variableCapacity + RouteIndex.payloadPadding)
     let base = store.allocate(blockSize: byteCount).base
@@ -231,6 +247,7 @@ extension RouteIndex.Node {
     (base + Offset.heads).bindMemory(to: UInt64.self, capacity: capacity)
     if headsPerKey == 2 {
       (base + secondHeads).bindMemory(to: UInt64.self, capacity: capacity)
+      (base + secondHeads + capacity * 8).bindMemory(to: UInt8.self, capacity: capacity)
     }
     (base + ends).bindMemory(to: UInt16.self, capacity: capacity * 2)
     precondition(UInt(bitPattern: base) & 63 == 0, "nodes are aligned to cache lines")

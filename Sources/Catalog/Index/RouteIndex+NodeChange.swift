@@ -1,19 +1,20 @@
 // Changes in place, of nodes that were born in the edit at hand and that nobody else sees yet.
 extension RouteIndex.Node {
   /// Whether one more entry fits into the allocation as it is laid out.
-  func hasRoom(suffixLength: Int, payloadLength: Int) -> Bool {
-    let inHeads = 8 * headsPerKey
+  func hasRoom(suffixLength: Int, skip: Int, payloadLength: Int) -> Bool {
+    let tailLength = max(skip, suffixLength - 8 * headsPerKey)
     return count < capacity && (headsPerKey == 2 || suffixLength <= 8)
-      && variableCount + max(0, suffixLength - inHeads) + payloadLength <= variableCapacity
+      && variableCount + tailLength + payloadLength <= variableCapacity
   }
 
   /// Inserts an entry, in a leaf; `suffix` is the key past the prefix.
   ///
-  /// - Precondition: ``hasRoom(suffixLength:payloadLength:)``.
+  /// - Precondition: ``hasRoom(suffixLength:skip:payloadLength:)``, and `skip` is that of the keys
+  ///   with the same first head.
   func insert(
-    suffix: UnsafeRawBufferPointer, payload: UnsafeRawBufferPointer, at position: Int
+    suffix: UnsafeRawBufferPointer, skip: Int, payload: UnsafeRawBufferPointer, at position: Int
   ) {
-    insertKey(suffix: suffix, payloadLength: payload.count, at: position)
+    insertKey(suffix: suffix, skip: skip, payloadLength: payload.count, at: position)
     let start = Int(ends[position]) - payload.count
     UnsafeMutableRawBufferPointer(start: variable + start, count: payload.count)
       .copyMemory(from: payload)
@@ -21,21 +22,24 @@ extension RouteIndex.Node {
 
   /// Inserts a separator and the child on its right, in an inner node.
   ///
-  /// - Precondition: ``hasRoom(suffixLength:payloadLength:)``.
-  func insert(suffix: UnsafeRawBufferPointer, child: RouteIndex.Node, at position: Int) {
+  /// - Precondition: As for ``insert(suffix:skip:payload:at:)``.
+  func insert(
+    suffix: UnsafeRawBufferPointer, skip: Int, child: RouteIndex.Node, at position: Int
+  ) {
     let children = children
     (children + position + 2).update(from: children + position + 1, count: count - position)
     children[position + 1] = child.childWord
-    insertKey(suffix: suffix, payloadLength: 0, at: position)
+    insertKey(suffix: suffix, skip: skip, payloadLength: 0, at: position)
   }
 
-  private func insertKey(suffix: UnsafeRawBufferPointer, payloadLength: Int, at position: Int) {
+  private func insertKey(
+    suffix: UnsafeRawBufferPointer, skip: Int, payloadLength: Int, at position: Int
+  ) {
     let count = count
     let words = headsPerKey
     let ends = ends
     let lengths = lengths
-    let tailLength = max(0, suffix.count - 8 * words)
-    let added = tailLength + payloadLength
+    let added = max(skip, suffix.count - 8 * words) + payloadLength
     precondition(count < capacity && variableCount + added <= variableCapacity)
 
     let start = end(of: position - 1)
@@ -49,19 +53,16 @@ extension RouteIndex.Node {
       ends[later] = ends[later - 1] &+ UInt16(truncatingIfNeeded: added)
       later -= 1
     }
-
-    let needle = RouteIndex.Needle(suffix)
     for word in 0..<words {
       let heads = heads(word)
       (heads + position + 1).update(from: heads + position, count: count - position)
-      heads[position] = needle.head(at: 8 * word)
     }
-    lengths[position] = UInt16(suffix.count)
+    if words == 2 {
+      let skips = skips
+      (skips + position + 1).update(from: skips + position, count: count - position)
+    }
+    setKey(suffix, skip: skip, at: position, tailOffset: start)
     ends[position] = UInt16(start + added)
-    if tailLength > 0 {
-      UnsafeMutableRawBufferPointer(start: variable + start, count: tailLength)
-        .copyMemory(from: needle.suffix(from: 8 * words))
-    }
     setCount(count + 1)
   }
 
@@ -95,6 +96,7 @@ extension RouteIndex.Node {
     for word in 0..<words {
       (heads(word) + position).update(from: heads(word) + position + 1, count: after)
     }
+    if words == 2 { (skips + position).update(from: skips + position + 1, count: after) }
     (lengths + position).update(from: lengths + position + 1, count: after)
     for later in position..<(count - 1) {
       ends[later] = ends[later + 1] - UInt16(end - start)
@@ -123,12 +125,13 @@ extension RouteIndex.Node {
   /// A copy with room for one more entry, and for some that may follow it, though not for more than
   /// the `limit` of keys in a node of this level.
   func copied(
-    in store: IndexStore, birth: UInt64, limit: Int, suffixLength: Int, payloadLength: Int
+    in store: IndexStore, birth: UInt64, limit: Int, suffixLength: Int, skip: Int,
+    payloadLength: Int
   ) -> RouteIndex.Node {
     let count = count
     let words = suffixLength > 8 ? 2 : headsPerKey
     // Room for an eighth more, so that a run of inserts does not copy the node each time.
-    let added = max(0, suffixLength - 8 * words) + payloadLength
+    let added = max(skip, suffixLength - 8 * words) + payloadLength
     let slots = max(count + 1, min(limit, count + 2 + count / 8))
     let bytes =
       variableCount + added + (slots - count) * (added + variableCount / max(count, 1)) / 2
@@ -147,9 +150,11 @@ extension RouteIndex.Node {
     copy.heads(0).update(from: heads(0), count: count)
     if headsPerKey == 2 {
       copy.heads(1).update(from: heads(1), count: count)
+      copy.skips.update(from: skips, count: count)
     } else if copy.headsPerKey == 2 {
       // With one head a key nothing of any key lies past it.
       copy.heads(1).update(repeating: 0, count: count)
+      copy.skips.update(repeating: 0, count: count)
     }
     copy.ends.update(from: ends, count: count)
     copy.lengths.update(from: lengths, count: count)

@@ -22,9 +22,17 @@ extension RouteIndex.Node {
       low = head > 0 ? cadastre_rank(heads(0), end, head - 1) : 0
     }
     var high = end
-    let prefixLength = prefixLength
+    // How many of the needle's first bytes the keys that are left are known to have too.
+    var known = prefixLength + 8
     if headsPerKey == 2 {
-      let second = needle.head(at: prefixLength + 8)
+      let skip = Int(skips[low])
+      if skip > 0 {
+        let order = needle.compare(from: known, with: variable + self.end(of: low - 1), count: skip)
+        if order != 0 { return order < 0 ? low : end }
+        known += skip
+      }
+      let second = needle.head(at: known)
+      known += 8
       let heads = heads(1)
       high = low + cadastre_rank(heads + low, end - low, second)
       guard high > low, heads[high - 1] == second else { return high }
@@ -35,36 +43,47 @@ extension RouteIndex.Node {
         low = first
       }
     }
-    let suffix = needle.suffix(from: prefixLength)
     while low < high {
       let middle = (low + high) >> 1
-      if isTiedKey(at: middle, atOrBefore: suffix) { low = middle + 1 } else { high = middle }
+      if isTiedKey(at: middle, atOrBefore: needle, known) {
+        low = middle + 1
+      } else {
+        high = middle
+      }
     }
     return low
   }
 
-  /// Whether a key is at or before one with these bytes after the prefix, and the same heads.
+  /// Whether a key is at or before the needle, when both have the same first `known` bytes: the
+  /// prefix, the heads and what is between them.
   @inline(__always)
-  private func isTiedKey(at position: Int, atOrBefore suffix: UnsafeRawBufferPointer) -> Bool {
-    let length = suffixLength(at: position)
-    let inHeads = 8 &* headsPerKey
+  private func isTiedKey(
+    at position: Int, atOrBefore needle: RouteIndex.Needle, _ known: Int
+  ) -> Bool {
+    let length = prefixLength &+ suffixLength(at: position)
     // A key that ends within its heads is a prefix of all that tie with it, zeros aside: they
     // differ in length alone.
-    if length <= inHeads || suffix.count <= inHeads { return length <= suffix.count }
-    return tail(at: position).compare(UnsafeRawBufferPointer(rebasing: suffix[inHeads...])) <= 0
+    if length <= known || needle.count <= known { return length <= needle.count }
+    let tail = variable + end(of: position &- 1) + skip(at: position)
+    return needle.compare(from: known, with: tail, count: length &- known) >= 0
   }
 
   /// Whether the key at `position` is `needle`, which lies between the node's fences.
   func key(at position: Int, equals needle: RouteIndex.Needle) -> Bool {
-    let prefixLength = prefixLength
-    let words = headsPerKey
-    guard suffixLength(at: position) == needle.count - prefixLength else { return false }
-    for word in 0..<words
-    where heads(word)[position] != needle.head(at: prefixLength + 8 * word) {
+    let known = prefixLength &+ 8
+    let length = suffixLength(at: position) &+ prefixLength
+    guard length == needle.count, heads(0)[position] == needle.head(at: prefixLength) else {
       return false
     }
-    let tail = tail(at: position)
-    guard !tail.isEmpty else { return true }
-    return tail.compare(needle.suffix(from: prefixLength + 8 * words)) == 0
+    // With one head a key nothing of any key lies past it.
+    guard length > known else { return true }
+    let tail = variable + end(of: position &- 1)
+    let skip = Int(skips[position])
+    let second = known &+ skip
+    guard heads(1)[position] == needle.head(at: second),
+      needle.compare(from: known, with: tail, count: skip) == 0
+    else { return false }
+    return needle.compare(
+      from: second &+ 8, with: tail + skip, count: max(0, length &- second &- 8)) == 0
   }
 }

@@ -96,45 +96,26 @@ extension RouteIndex {
       prefixLength: Int, spare: Int, birth: UInt64
     ) -> Node {
       precondition(!range.isEmpty && (level == 0 || children.count == range.count + 1))
-      let longest = range.reduce(0) { max($0, items[$1].key.count - prefixLength) }
-      let words = longest <= 8 ? 1 : 2
-      let variableCount = range.reduce(prefixLength) { sum, position in
-        sum + max(0, items[position].key.count - prefixLength - 8 * words)
-          + items[position].payload.count
-      }
-      let node = Node.allocate(
-        in: store, level: level, capacity: range.count + spare, headsPerKey: words,
-        variableCapacity: variableCount + spare * (variableCount - prefixLength) / range.count,
-        birth: birth)
-      bytes.withUnsafeBytes { all in
+      let first = range.lowerBound
+      let node = bytes.withUnsafeBytes { all in
         func slice(_ range: Range<Int>) -> UnsafeRawBufferPointer {
           UnsafeRawBufferPointer(rebasing: all[range])
         }
-        let first = items[range.lowerBound].key
-        node.setPrefix(slice(first.lowerBound..<first.lowerBound + prefixLength))
-        var write = node.variable + prefixLength
-        for (position, item) in items[range].enumerated() {
-          let suffix = Needle(slice(item.key.lowerBound + prefixLength..<item.key.upperBound))
-          for word in 0..<words {
-            node.heads(word)[position] = suffix.head(at: 8 * word)
-          }
-          let tail = suffix.suffix(from: min(suffix.count, 8 * words))
-          let payload = slice(item.payload)
-          UnsafeMutableRawBufferPointer(start: write, count: tail.count).copyMemory(from: tail)
-          write += tail.count
-          UnsafeMutableRawBufferPointer(start: write, count: payload.count)
-            .copyMemory(from: payload)
-          write += payload.count
-          node.lengths[position] = UInt16(suffix.count)
-          node.ends[position] = UInt16(write - node.variable)
-        }
+        let prefix = items[first].key.lowerBound
+        return Node.make(
+          in: store, level: level, count: range.count, spare: spare,
+          prefix: slice(prefix..<prefix + prefixLength), birth: birth,
+          suffix: { position in
+            let key = items[first + position].key
+            return slice(key.lowerBound + prefixLength..<key.upperBound)
+          },
+          payload: { slice(items[first + $0].payload) })
       }
       if level > 0 {
         for (position, child) in self.children[children].enumerated() {
           node.setChild(child, at: position)
         }
       }
-      node.setCount(range.count)
       return node
     }
   }
@@ -142,8 +123,18 @@ extension RouteIndex {
   /// How many bytes two keys have in common at their start; 0 where a fence is missing.
   static func commonPrefixLength(_ left: [UInt8]?, _ right: [UInt8]?) -> Int {
     guard let left, let right else { return 0 }
+    return left.withUnsafeBytes { left in
+      right.withUnsafeBytes { commonPrefixLength(left, $0) }
+    }
+  }
+
+  /// How many bytes two keys have in common at their start.
+  static func commonPrefixLength(
+    _ left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPointer
+  ) -> Int {
+    let count = min(left.count, right.count)
     var length = 0
-    while length < left.count, length < right.count, left[length] == right[length] { length += 1 }
+    while length < count, left[length] == right[length] { length += 1 }
     return length
   }
 }

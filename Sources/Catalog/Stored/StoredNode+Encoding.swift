@@ -81,13 +81,8 @@ private struct StoredNodeWriter {
 
   mutating func suffix(of node: RouteIndex.Node, at position: Int) {
     let length = node.suffixLength(at: position)
-    // Heads are written whole; what is past the key is written over.
-    precondition(count + length + 8 <= buffer.count)
-    for word in 0..<node.headsPerKey where length > 8 * word {
-      buffer.storeBytes(
-        of: node.heads(word)[position].bigEndian, toByteOffset: count + 8 * word, as: UInt64.self)
-    }
-    count += length - node.tailLength(at: position)
-    bytes(node.tail(at: position))
+    let target = UnsafeMutableRawBufferPointer(rebasing: buffer[count..<count + length])
+    if let start = target.baseAddress { node.copySuffix(at: position, to: start) }
+    count += length
   }
 }

@@ -23,25 +23,10 @@ extension StoredNode {
     guard variableCount <= RouteIndex.Node.variableLimit + 1 else {
       throw .tooLarge(byteCount: variableCount)
     }
-    let node = RouteIndex.Node.allocate(
-      in: store, level: level, capacity: count, headsPerKey: words,
-      variableCapacity: variableCount, birth: birth)
-    node.setPrefix(prefix)
-    var write = node.variable + prefix.count
-    for position in 0..<count {
-      let suffix = RouteIndex.Needle(suffix(at: position))
-      for word in 0..<words { node.heads(word)[position] = suffix.head(at: 8 * word) }
-      let tail = suffix.suffix(from: min(suffix.count, 8 * words))
-      UnsafeMutableRawBufferPointer(start: write, count: tail.count).copyMemory(from: tail)
-      write += tail.count
-      let payload = payload(at: position)
-      UnsafeMutableRawBufferPointer(start: write, count: payload.count).copyMemory(from: payload)
-      write += payload.count
-      node.lengths[position] = UInt16(suffix.count)
-      node.ends[position] = UInt16(write - node.variable)
-    }
+    let node = RouteIndex.Node.make(
+      in: store, level: level, count: count, spare: 0, prefix: prefix, birth: birth,
+      suffix: suffix(at:), payload: payload(at:))
     for (position, child) in children.enumerated() { node.setChild(child, at: position) }
-    node.setCount(count)
     return node
   }
 }
