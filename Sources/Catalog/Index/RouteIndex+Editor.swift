@@ -155,8 +155,7 @@ extension RouteIndex.Editor {
       leaf.variableCount + suffix.count + payload.count <= RouteIndex.Node.variableLimit,
       let skip = leaf.skip(inserting: suffix, at: rank)
     {
-      makeRoom(
-        depth: depth, suffixLength: suffix.count, skip: skip, payloadLength: payload.count)
+      makeRoom(depth: depth, suffixLength: suffix.count, payloadLength: payload.count)
       path[depth].node.insert(suffix: suffix, skip: skip, payload: payload, at: rank)
     } else {
       scratch.removeAll()
@@ -205,7 +204,7 @@ extension RouteIndex.Editor {
     guard leaf.variableCount + suffix.count + added <= RouteIndex.Node.variableLimit,
       let skip = leaf.skip(inserting: suffix, at: position + 1)
     else { return false }
-    makeRoom(depth: depth, suffixLength: suffix.count, skip: skip, payloadLength: added)
+    makeRoom(depth: depth, suffixLength: suffix.count, payloadLength: added)
     let node = path[depth].node
     node.replacePayload(at: position, with: payload)
     node.insert(suffix: suffix, skip: skip, payload: newPayload, at: position + 1)
@@ -273,14 +272,12 @@ extension RouteIndex.Editor {
   }
 
   /// Makes the node at a depth of the path the edit's own, with room for one more entry.
-  mutating func makeRoom(depth: Int, suffixLength: Int, skip: Int, payloadLength: Int) {
+  mutating func makeRoom(depth: Int, suffixLength: Int, payloadLength: Int) {
     let node = path[depth].node
-    guard
-      node.hasRoom(suffixLength: suffixLength, skip: skip, payloadLength: payloadLength)
-    else {
+    guard node.hasRoom(suffixLength: suffixLength, payloadLength: payloadLength) else {
       let copy = node.copied(
         in: store, birth: birth, limit: store.limit(level: node.level), suffixLength: suffixLength,
-        skip: skip, payloadLength: payloadLength)
+        payloadLength: payloadLength)
       return substitute(copy, depth: depth)
     }
     own(depth: depth)
@@ -306,8 +303,7 @@ extension RouteIndex.Editor {
       own(depth: depth)
     } else {
       let copy = leaf.copied(
-        in: store, birth: birth, limit: store.leafLimit, suffixLength: 0, skip: 0,
-        payloadLength: added)
+        in: store, birth: birth, limit: store.leafLimit, suffixLength: 0, payloadLength: added)
       substitute(copy, depth: depth)
     }
     path[depth].node.replacePayload(at: position, with: payload)

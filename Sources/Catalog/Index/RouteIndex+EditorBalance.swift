@@ -89,21 +89,14 @@ extension RouteIndex.Editor {
   ) {
     let node = path[depth].node
     let position = path[depth].position
-    let suffixLength = separator.count - node.prefixLength
-    let skip = separator.withUnsafeBytes { bytes in
-      node.skip(
-        inserting: UnsafeRawBufferPointer(rebasing: bytes[node.prefixLength...]), at: position)
-    }
+    let suffix = separator[node.prefixLength...]
     if node.count < store.innerLimit,
-      node.variableCount + suffixLength <= RouteIndex.Node.variableLimit, let skip
+      node.variableCount + suffix.count <= RouteIndex.Node.variableLimit,
+      let skip = suffix.withUnsafeBytes({ node.skip(inserting: $0, at: position) })
     {
-      makeRoom(depth: depth, suffixLength: suffixLength, skip: skip, payloadLength: 0)
+      makeRoom(depth: depth, suffixLength: suffix.count, payloadLength: 0)
       let node = path[depth].node
-      separator.withUnsafeBytes { bytes in
-        node.insert(
-          suffix: UnsafeRawBufferPointer(rebasing: bytes[node.prefixLength...]), skip: skip,
-          child: right, at: position)
-      }
+      suffix.withUnsafeBytes { node.insert(suffix: $0, skip: skip, child: right, at: position) }
     } else {
       scratch.removeAll()
       scratch.append(contentsOf: node)

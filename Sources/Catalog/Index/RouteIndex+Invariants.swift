@@ -43,16 +43,16 @@ extension RouteIndex {
         node.headsPerKey == 2 || node.suffixLength(at: position) <= 8,
         "one head holds all of a short key")
       precondition(node.end(of: position - 1) <= node.end(of: position), "entries are in order")
+      let skip = node.skip(at: position)
       precondition(
-        node.skip(at: position) == 0
-          || node.suffixLength(at: position) >= 8 + node.skip(at: position),
-        "what is skipped is in the key")
+        skip == 0 || node.suffixLength(at: position) >= 16 + skip,
+        "what is skipped leaves a second head 8 bytes")
       if position > 0, node.heads(0)[position] == node.heads(0)[position - 1] {
+        precondition(skip == node.skip(at: position - 1), "the keys of a run skip as much")
         precondition(
-          node.skip(at: position) == node.skip(at: position - 1)
-            && Self.commonPrefixLength(keys[position], keys[position - 1])
-              >= node.skip(at: position)
-              + (node.skip(at: position) > 0 ? node.prefixLength + 8 : 0),
+          skip == 0
+            || Self.commonPrefixLength(keys[position], keys[position - 1])
+              >= node.prefixLength + 8 + skip,
           "the keys of a run have in common what they skip")
       }
       if let low { precondition(!Self.isOrdered(keys[position], before: low), "no key is below") }

@@ -23,7 +23,8 @@ extension RouteIndex {
   /// with zeros, one a key where no key of the node has more than 8 bytes past the prefix, else
   /// two. Keys with the same first head are a *run*; paths have long ones. What all keys of a run
   /// have in common past that head is skipped, and compared once; the second heads are taken behind
-  /// it. Where these tie too, tails and lengths decide.
+  /// it, or where the last 8 bytes of the shortest key begin. Where these tie too, tails and lengths
+  /// decide.
   ///
   /// An inner node has *n* keys, its separators, and *n* + 1 children; child *i* holds the keys
   /// from separator *i* - 1 up to but not including separator *i*.
@@ -173,10 +174,10 @@ extension RouteIndex.Node {
   func skip(at position: Int) -> Int { headsPerKey == 2 ? Int(skips[position]) : 0 }
 
   /// How many bytes of the key stand in the variable area: those between its heads, then those past
-  /// both.
+  /// both. As many as without a skip, which leaves a second head 8 bytes of each key.
   @inline(__always)
   func tailLength(at position: Int) -> Int {
-    max(skip(at: position), suffixLength(at: position) &- 8 &* headsPerKey)
+    max(0, suffixLength(at: position) &- 8 &* headsPerKey)
   }
 
   @inline(__always)

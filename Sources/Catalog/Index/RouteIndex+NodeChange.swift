@@ -1,16 +1,16 @@
 // Changes in place, of nodes that were born in the edit at hand and that nobody else sees yet.
 extension RouteIndex.Node {
   /// Whether one more entry fits into the allocation as it is laid out.
-  func hasRoom(suffixLength: Int, skip: Int, payloadLength: Int) -> Bool {
-    let tailLength = max(skip, suffixLength - 8 * headsPerKey)
+  func hasRoom(suffixLength: Int, payloadLength: Int) -> Bool {
+    let inHeads = 8 * headsPerKey
     return count < capacity && (headsPerKey == 2 || suffixLength <= 8)
-      && variableCount + tailLength + payloadLength <= variableCapacity
+      && variableCount + max(0, suffixLength - inHeads) + payloadLength <= variableCapacity
   }
 
   /// Inserts an entry, in a leaf; `suffix` is the key past the prefix.
   ///
-  /// - Precondition: ``hasRoom(suffixLength:skip:payloadLength:)``, and `skip` is that of the keys
-  ///   with the same first head.
+  /// - Precondition: ``hasRoom(suffixLength:payloadLength:)``, and `skip` is
+  ///   ``skip(inserting:at:)``.
   func insert(
     suffix: UnsafeRawBufferPointer, skip: Int, payload: UnsafeRawBufferPointer, at position: Int
   ) {
@@ -39,7 +39,7 @@ extension RouteIndex.Node {
     let words = headsPerKey
     let ends = ends
     let lengths = lengths
-    let added = max(skip, suffix.count - 8 * words) + payloadLength
+    let added = max(0, suffix.count - 8 * words) + payloadLength
     precondition(count < capacity && variableCount + added <= variableCapacity)
 
     let start = end(of: position - 1)
@@ -125,13 +125,12 @@ extension RouteIndex.Node {
   /// A copy with room for one more entry, and for some that may follow it, though not for more than
   /// the `limit` of keys in a node of this level.
   func copied(
-    in store: IndexStore, birth: UInt64, limit: Int, suffixLength: Int, skip: Int,
-    payloadLength: Int
+    in store: IndexStore, birth: UInt64, limit: Int, suffixLength: Int, payloadLength: Int
   ) -> RouteIndex.Node {
     let count = count
     let words = suffixLength > 8 ? 2 : headsPerKey
     // Room for an eighth more, so that a run of inserts does not copy the node each time.
-    let added = max(skip, suffixLength - 8 * words) + payloadLength
+    let added = max(0, suffixLength - 8 * words) + payloadLength
     let slots = max(count + 1, min(limit, count + 2 + count / 8))
     let bytes =
       variableCount + added + (slots - count) * (added + variableCount / max(count, 1)) / 2

@@ -101,15 +101,19 @@ extension RouteIndex {
         func slice(_ range: Range<Int>) -> UnsafeRawBufferPointer {
           UnsafeRawBufferPointer(rebasing: all[range])
         }
-        let prefix = items[first].key.lowerBound
+        func suffix(_ position: Int) -> UnsafeRawBufferPointer {
+          let key = items[first + position].key
+          return slice(key.lowerBound + prefixLength..<key.upperBound)
+        }
+        func payload(_ position: Int) -> UnsafeRawBufferPointer {
+          slice(items[first + position].payload)
+        }
+        let start = items[first].key.lowerBound
+        let prefix = slice(start..<start + prefixLength)
         return Node.make(
-          in: store, level: level, count: range.count, spare: spare,
-          prefix: slice(prefix..<prefix + prefixLength), birth: birth,
-          suffix: { position in
-            let key = items[first + position].key
-            return slice(key.lowerBound + prefixLength..<key.upperBound)
-          },
-          payload: { slice(items[first + $0].payload) })
+          Node.Size(count: range.count, prefix: prefix, suffix: suffix, payload: payload),
+          in: store, level: level, count: range.count, spare: spare, prefix: prefix, birth: birth,
+          suffix: suffix, payload: payload)
       }
       if level > 0 {
         for (position, child) in self.children[children].enumerated() {

@@ -14,17 +14,14 @@ extension StoredNode {
     guard count <= store.limit(level: level) else {
       throw .tooManyKeys(count, limit: store.limit(level: level))
     }
-    let longest = entries.reduce(0) { max($0, $1.suffix.count) }
-    let words = longest <= 8 ? 1 : 2
-    let variableCount = entries.reduce(prefix.count) { sum, entry in
-      sum + max(0, entry.suffix.count - 8 * words) + entry.payload.count
-    }
+    let size = RouteIndex.Node.Size(
+      count: count, prefix: prefix, suffix: suffix(at:), payload: payload(at:))
     // What an edit makes has no more, and 16 bits reach it all.
-    guard variableCount <= RouteIndex.Node.variableLimit + 1 else {
-      throw .tooLarge(byteCount: variableCount)
+    guard size.variableCount <= RouteIndex.Node.variableLimit + 1 else {
+      throw .tooLarge(byteCount: size.variableCount)
     }
     let node = RouteIndex.Node.make(
-      in: store, level: level, count: count, spare: 0, prefix: prefix, birth: birth,
+      size, in: store, level: level, count: count, spare: 0, prefix: prefix, birth: birth,
       suffix: suffix(at:), payload: payload(at:))
     for (position, child) in children.enumerated() { node.setChild(child, at: position) }
     return node
