@@ -49,7 +49,17 @@ package struct NodeTransport: ClientTransport {
 
   package var retryThrottle: RetryThrottle? { base.retryThrottle }
 
-  package func connect() async throws { try await base.connect() }
+  package func connect() async throws {
+    let connecting = Task { try await base.connect() }
+    try await withTaskCancellationHandler {
+      try await connecting.value
+    } onCancel: {
+      // In this order: a call that waits for a connection is refused. A cancelled one may wait too,
+      // and nobody would tell it any more.
+      base.beginGracefulShutdown()
+      connecting.cancel()
+    }
+  }
 
   package func beginGracefulShutdown() { base.beginGracefulShutdown() }
 

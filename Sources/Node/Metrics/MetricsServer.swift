@@ -61,7 +61,7 @@ package final class MetricsServer: Sendable {
 
   /// Takes no more connections, and closes those that are there.
   package func close() async {
-    connections.closeAll()
+    await connections.closeAll()
     try? await channel.close()
   }
 }

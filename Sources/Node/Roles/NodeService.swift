@@ -415,7 +415,6 @@ package final class NodeService: Service {
         try await group.next()
       } catch is GracePeriodOver {
         logger.warning("calls were still under way at the end of the grace period")
-        server.closeConnections()
       }
     }
   }

@@ -58,13 +58,27 @@ package final class NodeServer: Sendable {
     executor = EventLoopExecutor(eventLoopGroup)
   }
 
-  /// Serves until ``beginShutdown()`` and the end of all calls, or cancellation.
+  /// Serves until ``beginShutdown()`` and the end of all calls, or until cancellation, which closes every
+  /// connection, whatever is under way on it.
   ///
   /// - Throws: ``NodeError`` when the address cannot be listened on.
   package func serve() async throws {
+    // Not cancelled itself before the last connection is closed: the transport takes no more calls from
+    // then on, and NIO traps when one that a caller just began is dropped.
+    let serving = Task(executorPreference: executor) { [server] in try await server.serve() }
     do {
-      try await withTaskExecutorPreference(executor) { try await server.serve() }
+      try await withTaskCancellationHandler {
+        try await serving.value
+      } onCancel: {
+        server.beginGracefulShutdown()
+        Task { [connections] in
+          await connections.closeAll()
+          serving.cancel()
+        }
+      }
     } catch let error as RuntimeError {
+      // Stopped before it listened.
+      guard !Task.isCancelled else { return }
       if (error.cause as? IOError)?.errnoCode == EADDRINUSE {
         throw NodeError(
           .unavailable, reason: "address_in_use", "\(listen) is in use by another program",
@@ -89,8 +103,4 @@ package final class NodeServer: Sendable {
 
   /// Takes no new connections and calls; those under way may end.
   package func beginShutdown() { server.beginGracefulShutdown() }
-
-  /// Closes every connection, whatever is under way on it: ``serve()`` waits for each, also for those
-  /// whose callers are no longer there.
-  package func closeConnections() { connections.closeAll() }
 }

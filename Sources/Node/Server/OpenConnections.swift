@@ -45,13 +45,15 @@ package final class OpenConnections: Sendable {
     return true
   }
 
-  /// Closes all connections without asking the callers, now and those that come later.
-  package func closeAll() {
+  /// Closes all connections without asking the callers, now and those that come later, and waits until
+  /// those of now are closed.
+  package func closeAll() async {
     let channels = state.withLock { state in
       state.isClosed = true
       return Array(state.channels.values)
     }
     for channel in channels { channel.close(promise: nil) }
+    for channel in channels { try? await channel.closeFuture.get() }
   }
 
   /// Logs what became of a connection: one line a second at most, since callers decide how many
