@@ -15,16 +15,30 @@ extension CatalogState {
   ///
   /// All or nothing. Who wants the state before the entry that is wrong folds those before it alone.
   ///
+  /// With a `worker`, that hashes the records and changes the indexes that no event reads: a digest is
+  /// compared a while after the entry, so that the error may be that of a later entry than the first
+  /// that does not follow. Who wants that one folds again without.
+  ///
   /// - Throws: ``EvolveError`` of the first entry that does not follow. Entries that were applied
   ///   before are not passed over.
   /// - Complexity: O(*e* log *n*), *e* being the number of events and *n* that of routes.
-  package mutating func evolve(all entries: some Sequence<some HashedEntry>) throws(EvolveError) {
+  package mutating func evolve(
+    all entries: some Sequence<some HashedEntry>, with worker: (any SerialWorker)? = nil
+  ) throws(EvolveError) {
     var end = end
     var next = routes
     var members = membership
     let store = routes.store
     try next.edit(version: version, time: lastTime) { editor throws(EvolveError) in
-      editor.gatherGroupChanges()
+      if let worker {
+        editor.deferChanges(to: worker) { routes, entry in
+          CatalogState.digest(
+            ofRoutes: routes, version: entry.version, nextRouteID: entry.nextRouteID,
+            entry.others)
+        }
+      } else {
+        editor.gatherGroupChanges()
+      }
       for element in entries {
         let entry = element.entry
         try end.check(entry)
@@ -43,16 +57,26 @@ extension CatalogState {
         } catch {
           throw .doesNotFitMembers(entry.position, event: error.index, error.error)
         }
-        var digest = CatalogState.digest(
-          ofRoutes: editor.digest, version: entry.version, nextRouteID: editor.nextRouteID)
-        digest += members.digest
-        guard entry.digest == digest else {
-          throw .diverged(entry.position, expected: entry.digest, found: digest)
+        if worker != nil {
+          editor.expect(
+            DigestExpectation(
+              position: entry.position, version: entry.version, nextRouteID: editor.nextRouteID,
+              others: members.digest, expected: entry.digest))
+          try editor.checkDivergence()
+        } else {
+          let digest = CatalogState.digest(
+            ofRoutes: editor.digest, version: entry.version, nextRouteID: editor.nextRouteID,
+            members.digest)
+          guard entry.digest == digest else {
+            throw .diverged(entry.position, expected: entry.digest, found: digest)
+          }
         }
         end = End(
           position: entry.position, hash: element.hash, time: entry.time, version: entry.version,
-          digest: digest)
+          digest: entry.digest)
       }
+      editor.finishDeferred()
+      try editor.checkDivergence()
     }
     routes = next
     membership = members
@@ -107,5 +131,13 @@ extension CatalogState {
   var end: End {
     End(
       position: appliedThrough, hash: lastHash, time: lastTime, version: version, digest: digest)
+  }
+}
+
+extension RouteTable.Editor {
+  fileprivate func checkDivergence() throws(EvolveError) {
+    guard let divergence else { return }
+    throw .diverged(
+      divergence.position, expected: divergence.expected, found: divergence.found)
   }
 }

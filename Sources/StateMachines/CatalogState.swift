@@ -39,15 +39,16 @@ package struct CatalogState: Sendable {
 
   /// The digest of a state with these parts: `FORMAT.md` says of what records. O(1).
   static func digest(of routes: RouteTable, _ membership: Membership) -> StateDigest {
-    var digest = digest(
-      ofRoutes: routes.digest, version: routes.version, nextRouteID: routes.nextRouteID)
-    digest += membership.digest
-    return digest
+    digest(
+      ofRoutes: routes.digest, version: routes.version, nextRouteID: routes.nextRouteID,
+      membership.digest)
   }
 
-  /// The digest of a state whose routes' records sum up to `routes`.
+  /// The digest of a state whose routes' records sum up to `routes`, and those of its membership to
+  /// `membership`.
   static func digest(
-    ofRoutes routes: StateDigest, version: CatalogVersion, nextRouteID: RouteID
+    ofRoutes routes: StateDigest, version: CatalogVersion, nextRouteID: RouteID,
+    _ membership: StateDigest = .zero
   ) -> StateDigest {
     withUnsafeTemporaryAllocation(byteCount: 17, alignment: 1) { record in
       record[0] = 0
@@ -55,6 +56,7 @@ package struct CatalogState: Sendable {
       record.storeBytes(of: nextRouteID.rawValue.littleEndian, toByteOffset: 9, as: UInt64.self)
       var digest = routes
       digest += StateDigest(ofRecord: UnsafeRawBufferPointer(record))
+      digest += membership
       return digest
     }
   }

@@ -7,6 +7,7 @@ import Testing
   /// Random events, valid and not, on the table and on its twin: the same result, the same error.
   @Test(arguments: [4, 32], testSeeds(count: 4))
   func agreesWithASortedArray(fanOut: Int, seed: UInt64) throws {
+    let worker = TestWorker()
     var random = SeededGenerator(seed: seed)
     var table = RouteTable(in: IndexStore(fanOut: fanOut))
     var twin = NaiveRouteTable()
@@ -15,7 +16,7 @@ import Testing
       let time = HybridTimestamp(milliseconds: UInt64(step) * 1_000, counter: UInt16(step % 3))
       // Now and then several events in one version; one that does not fit undoes them all.
       let events = (0...(random.oneIn(4) ? 5 : 0)).map { _ in draw(from: twin, &random) }
-      let result = apply(events, to: &table, version, time)
+      let result = apply(events, to: &table, version, time, worker)
       let expected = apply(events, to: &twin, version, time)
       #expect(result == expected, "seed \(seed) step \(step): \(events)")
       table.checkInvariants()
@@ -24,6 +25,7 @@ import Testing
     #expect(table.count > 1, "seed \(seed)")
     let store = table.store
     table = RouteTable()
+    worker.finish()
     store.reclaim(limit: .max)
     #expect(store.nodeCount == 0, "seed \(seed)")
   }
@@ -78,13 +80,17 @@ import Testing
 
   private func apply(
     _ events: [Event], to table: inout RouteTable, _ version: CatalogVersion,
-    _ time: HybridTimestamp
+    _ time: HybridTimestamp, _ worker: TestWorker
   ) -> RouteTableError? {
     do throws(RouteTableError) {
       try table.edit(version: version, time: time) { editor throws(RouteTableError) in
-        // As a replay does: it comes to the same.
+        // As a replay does, with one thread and with two: it comes to the same.
         if time.counter == 0 { editor.gatherGroupChanges() }
+        if time.counter == 1 {
+          editor.deferChanges(to: worker, recordByteCount: 300, changeCount: 3) { $1.expected }
+        }
         for event in events {
+          editor.expect(.someDigest)
           switch event {
           case .routesBootstrapped(let seeds): try editor.bootstrap(seeds)
           case .routeSplit(let route, let start, let boundary, let newRoute):
@@ -209,6 +215,46 @@ import Testing
     }
   }
 
+  /// What is hashed by another thread is compared with what is expected after each change.
+  @Test(arguments: [nil, 0, 17, 99])
+  func recordsThatDoNotAddUpAreNamed(wrong: Int?) throws {
+    var table = RouteTable()
+    let worker = TestWorker()
+    let seed = RouteSeed(id: RouteID(1), start: .least, group: GroupID(7))
+    var digests: [StateDigest] = []
+    try table.edit(version: CatalogVersion(1), time: HybridTimestamp(1)) {
+      editor throws(RouteTableError) in
+      try editor.bootstrap([seed])
+      for id in UInt64(2)..<102 {
+        try editor.split(
+          route: RouteID(1), start: .least, boundary: Key("\(1_000 - id)"), newRoute: RouteID(id))
+        digests.append(editor.digest)
+      }
+    }
+    var other = RouteTable()
+    try other.edit(version: CatalogVersion(1), time: HybridTimestamp(1)) {
+      editor throws(RouteTableError) in
+      editor.deferChanges(to: worker, recordByteCount: 1_000, changeCount: 10) { sum, _ in sum }
+      try editor.bootstrap([seed])
+      for id in UInt64(2)..<102 {
+        try editor.split(
+          route: RouteID(1), start: .least, boundary: Key("\(1_000 - id)"), newRoute: RouteID(id))
+        var expectation = DigestExpectation.someDigest
+        expectation.position = LogPosition(id - 2)
+        let index = Int(id - 2)
+        if index != wrong { expectation.expected = digests[index] }
+        editor.expect(expectation)
+      }
+      editor.finishDeferred()
+      #expect(editor.divergence?.position == wrong.map { LogPosition(UInt64($0)) })
+      #expect(editor.divergence?.found == wrong.map { digests[$0] })
+    }
+    #expect(other.routes(overlapping: .all) == table.routes(overlapping: .all))
+    guard wrong == nil else { return }
+    other.checkInvariants()
+    #expect(other.digest == table.digest)
+  }
+
   /// The bytes that are hashed, spelled out once.
   @Test func theRecordOfARouteHasItsBytes() throws {
     let route = Route(
@@ -221,5 +267,13 @@ import Testing
         == "01" + "0201000000000000" + "0161" + "01" + "026263" + "0300000000000000" + "01"
         + "0400000000000000" + "02" + "026575" + "027573" + "0500000000000000"
         + "0600000000000000")
+  }
+}
+
+extension DigestExpectation {
+  fileprivate static var someDigest: Self {
+    DigestExpectation(
+      position: .zero, version: CatalogVersion(1), nextRouteID: RouteID(1), others: .zero,
+      expected: .zero)
   }
 }

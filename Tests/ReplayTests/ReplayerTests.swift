@@ -94,6 +94,32 @@ import Testing
     #expect(state.appliedThrough == LogPosition(99))
   }
 
+  /// What a second thread finds out late is told as if it had been found at once.
+  @Test(arguments: [UInt64(1), 100, 299, 300])
+  func aReplayStopsBeforeTheEntryWhoseDigestIsWrong(position: UInt64) throws {
+    let entries = try makeEntries(count).entries
+    var previous = EntryHash.genesis(of: testCatalog)
+    let forged = try entries.map { encoded in
+      var entry = encoded.entry
+      entry.previous = previous
+      if entry.position.rawValue == position { entry.digest = .zero }
+      let forged = try EncodedEntry(entry)
+      previous = forged.hash
+      return forged
+    }
+    let log = try makeLog("log", forged)
+    var state = try log.start()
+    #expect {
+      try Replayer(log).replay(onto: &state)
+    } throws: { error in
+      guard case StoreError.poisoned(let entry) = error else { return false }
+      return entry.position == LogPosition(position)
+    }
+    #expect(state.appliedThrough.rawValue == position - 1)
+    let before = CatalogState(catalog: testCatalog).digest
+    #expect(state.digest == (position == 1 ? before : entries[Int(position) - 2].entry.digest))
+  }
+
   // MARK: Rebuilding
 
   @Test func aMirrorIsRebuilt() throws {

@@ -88,6 +88,20 @@ import Testing
     }
     #expect(replayed.header == catalog.state.header, place)
     #expect(replayed.routes.routes(overlapping: .all) == catalog.routes, place)
+
+    for worker in [nil, AtOnce()] {
+      var together = CatalogState(catalog: TestCatalog.id)
+      try together.evolve(all: catalog.entries, with: worker)
+      #expect(together.header == catalog.state.header, place)
+      #expect(together.routes.routes(overlapping: .all) == catalog.routes, place)
+      together.routes.checkInvariants()
+    }
+  }
+
+  /// Does what it is handed when it is handed it.
+  private struct AtOnce: SerialWorker {
+    func run(_ piece: @escaping @Sendable () -> Void) { piece() }
+    func finish() {}
   }
 
   private func checkTiling(_ routes: [Route], _ place: Comment) throws {

@@ -14,7 +14,7 @@ extension RouteIndex {
   /// A node that the edit changes for the first time is copied, with the path to it; the copy
   /// carries the edit's serial and is changed in place from then on. What was made is freed when
   /// the editor goes away without ``finish()``.
-  package struct Editor: ~Copyable {
+  package struct Editor: ~Copyable, Sendable {
     let base: Version
     private let baseTrees: Trees
     let store: IndexStore
@@ -39,11 +39,34 @@ extension RouteIndex {
 
     /// Begins an edit of all trees of a version.
     init(of trees: Trees, _ version: Version) {
-      base = version
-      baseTrees = trees
-      store = version.store
-      birth = store.nextSerial()
+      self.init(trees, birth: version.store.nextSerial(), base: version, baseTrees: trees)
+    }
+
+    private init(_ trees: Trees, birth: UInt64, base: Version, baseTrees: Trees) {
+      self.base = base
+      self.baseTrees = baseTrees
+      store = base.store
+      self.birth = birth
       self.trees = trees
+    }
+
+    /// Lets somebody else change two of the trees, who may do so on another thread, until ``join(_:)``;
+    /// here they are empty until then.
+    mutating func fork(_ first: Int, _ second: Int) -> Self {
+      var forked = Trees()
+      for tree in [first, second] { swap(&forked[tree], &trees[tree]) }
+      return Self(forked, birth: birth, base: base, baseTrees: baseTrees)
+    }
+
+    /// Takes back the trees of ``fork(_:_:)``, and what became of them.
+    mutating func join(_ other: consuming Self) {
+      for tree in trees.indices where other.trees[tree].height > 0 {
+        trees[tree] = other.trees[tree]
+      }
+      dead.append(contentsOf: other.dead)
+      made.nodes += other.made.nodes
+      made.bytes += other.made.bytes
+      other.isFinished = true
     }
 
     deinit {

@@ -1,6 +1,6 @@
 /// Changes of the index by group that are still to be made: which routes are to be there, and which not.
-struct GroupChanges {
-  struct Change {
+struct GroupChanges: Sendable {
+  struct Change: Sendable {
     var group: GroupID
     var route: RouteID
     var isThere: Bool
@@ -14,7 +14,7 @@ struct GroupChanges {
 
   private var changes: [Change] = []
 
-  var isFull: Bool { changes.count >= Self.capacity }
+  var count: Int { changes.count }
 
   mutating func add(_ group: GroupID, _ route: RouteID, _ isThere: Bool) {
     changes.append(Change(group: group, route: route, isThere: isThere, order: changes.count))

@@ -85,8 +85,15 @@ extension RouteRow {
     }
   }
 
-  /// The digest of the route's record, given the keys that bound it; see `Route+Record.swift`.
+  /// The digest of the route's record, given the keys that bound it.
   func digest(lower: UnsafeRawBufferPointer, upper: UpperBound) -> StateDigest {
+    withRecord(lower: lower, upper: upper, StateDigest.init(ofRecord:))
+  }
+
+  /// Lends the route's record, given the keys that bound it; see `Route+Record.swift`.
+  func withRecord<Result>(
+    lower: UnsafeRawBufferPointer, upper: UpperBound, _ body: (UnsafeRawBufferPointer) -> Result
+  ) -> Result {
     let room = 64 + lower.count + upper.length + regions.count
     return withUnsafeTemporaryAllocation(byteCount: room, alignment: 8) { buffer in
       var writer = RowWriter(buffer)
@@ -112,7 +119,7 @@ extension RouteRow {
       writer.bytes(regions)
       writer.fixed64(version)
       writer.fixed64(changedAt.rawValue)
-      return StateDigest(ofRecord: writer.written)
+      return body(writer.written)
     }
   }
 

@@ -19,8 +19,10 @@ extension RouteTable {
     package private(set) var time: HybridTimestamp
 
     private var indexes: RouteIndex.Editor
-    /// Nil where the index by group is changed at once.
+    /// Nil where the index by group is changed at once, or by another thread.
     private var groupChanges: GroupChanges?
+    /// Nil where this thread does all.
+    private var deferred: DeferredChanges?
 
     fileprivate init(of table: RouteTable, version: CatalogVersion, time: HybridTimestamp) {
       self.table = table
@@ -30,6 +32,7 @@ extension RouteTable {
     }
 
     fileprivate consuming func finish() -> RouteTable {
+      finishDeferred()
       applyGroupChanges()
       table.version = version
       table.trees = indexes.trees
@@ -40,31 +43,71 @@ extension RouteTable {
     /// Lets the index by group lag behind: its changes are gathered, and made in the order of its keys,
     /// so that each leaf is gone to once for many. Worth it where there are thousands of changes.
     package mutating func gatherGroupChanges() {
-      if groupChanges == nil { groupChanges = GroupChanges() }
+      if groupChanges == nil, deferred == nil { groupChanges = GroupChanges() }
     }
+
+    /// Leaves to `worker` what no change of a route needs: the hashes of records, and the indexes by id
+    /// and by group. ``digest`` lags behind until ``finishDeferred()``; what it has to be is told with
+    /// ``expect(_:)``. `whole` makes the sum of all records of a state of that of its routes'.
+    package mutating func deferChanges(
+      to worker: any SerialWorker, recordByteCount: Int = 1 << 16, changeCount: Int = 1 << 14,
+      whole: @escaping @Sendable (StateDigest, DigestExpectation) -> StateDigest
+    ) {
+      applyGroupChanges()
+      groupChanges = nil
+      deferred = DeferredChanges(
+        worker, recordByteCount: recordByteCount, changeCount: changeCount, whole: whole)
+    }
+
+    /// Has it found out whether the records add up after all changes so far, sooner or later.
+    package mutating func expect(_ expectation: DigestExpectation) {
+      guard let deferred else { return }
+      deferred.add(expectation)
+      deferred.handOver(&indexes, table.digest)
+    }
+
+    /// Waits for what was left to another thread.
+    package mutating func finishDeferred() { deferred?.finish(&indexes, &table.digest) }
+
+    /// What is known by now of records that do not add up to what was expected.
+    package var divergence: Divergence? { deferred?.divergence }
 
     private mutating func setGroup(_ group: GroupID, of route: RouteID, _ isThere: Bool) {
-      guard groupChanges == nil else {
+      if let deferred {
+        deferred.setGroup(group, of: route, isThere)
+      } else if groupChanges != nil {
         groupChanges?.add(group, route, isThere)
-        if groupChanges?.isFull == true { applyGroupChanges() }
-        return
-      }
-      changeGroup(group, of: route, isThere)
-    }
-
-    private mutating func changeGroup(_ group: GroupID, of route: RouteID, _ isThere: Bool) {
-      IndexKey.withBytes(of: group, route) {
-        if isThere {
-          _ = indexes.upsert(key: $0, payload: .empty, in: RouteTable.TreeIndex.byGroup)
-        } else {
-          _ = indexes.remove(key: $0, from: RouteTable.TreeIndex.byGroup)
-        }
+        if let count = groupChanges?.count, count >= GroupChanges.capacity { applyGroupChanges() }
+      } else {
+        indexes.setGroup(group, of: route, isThere)
       }
     }
 
     private mutating func applyGroupChanges() {
       guard let changes = groupChanges?.takeAll() else { return }
-      for change in changes { changeGroup(change.group, of: change.route, change.isThere) }
+      for change in changes { indexes.setGroup(change.group, of: change.route, change.isThere) }
+    }
+
+    private mutating func setStart(_ start: UnsafeRawBufferPointer?, of route: RouteID) {
+      if let deferred {
+        deferred.setStart(start, of: route)
+      } else {
+        indexes.setStart(start, of: route)
+      }
+    }
+
+    /// Takes account of a record in ``digest``.
+    private mutating func count(
+      _ row: RouteRow, from lower: UnsafeRawBufferPointer, to upper: RouteRow.UpperBound,
+      isThere: Bool
+    ) {
+      if let deferred {
+        row.withRecord(lower: lower, upper: upper) { deferred.add($0, isThere: isThere) }
+      } else if isThere {
+        table.digest += row.digest(lower: lower, upper: upper)
+      } else {
+        table.digest -= row.digest(lower: lower, upper: upper)
+      }
     }
 
     /// Goes on with the next version in the same edit: nobody gets to see the one before.
@@ -113,6 +156,7 @@ extension RouteTable {
 
     /// Fills an empty table.
     package mutating func bootstrap(_ seeds: [RouteSeed]) throws(RouteTableError) {
+      finishDeferred()
       guard indexes.trees[RouteTable.TreeIndex.byStart].count == 0, table.nextRouteID == RouteID(1)
       else { throw .notEmpty }
       guard let first = seeds.first, first.start == .least else { throw .badSeed(index: 0) }
@@ -196,7 +240,7 @@ extension RouteTable.Editor {
     guard newRoute >= table.nextRouteID, newRoute.rawValue < .max else {
       throw .routeIDUsed(newRoute)
     }
-    if groupChanges == nil {
+    if groupChanges == nil, deferred == nil {
       // The hashing below takes as long as memory takes to answer.
       IndexKey.withBytes(of: GroupID(old.row.group), newRoute) {
         indexes.trees[RouteTable.TreeIndex.byGroup].prefetchLeaf(of: RouteIndex.Needle($0))
@@ -206,9 +250,9 @@ extension RouteTable.Editor {
     var right = left
     right.id = newRoute.rawValue
     right.parent = route.rawValue
-    table.digest -= old.row.digest(lower: lower, upper: old.upper)
-    table.digest += left.digest(lower: lower, upper: .key(cut))
-    table.digest += right.digest(lower: cut, upper: old.upper)
+    count(old.row, from: lower, to: old.upper, isThere: false)
+    count(left, from: lower, to: .key(cut), isThere: true)
+    count(right, from: cut, to: old.upper, isThere: true)
     // Both rows borrow the regions of the old one: they are written out before it changes.
     left.withBytes { left in
       right.withBytes { right in
@@ -217,9 +261,7 @@ extension RouteTable.Editor {
         indexes.upsert(key: lower, payload: left, in: RouteTable.TreeIndex.byStart)
       }
     }
-    IndexKey.withBytes(of: newRoute) {
-      _ = indexes.upsert(key: $0, payload: cut, in: RouteTable.TreeIndex.byID)
-    }
+    setStart(cut, of: newRoute)
     setGroup(GroupID(right.group), of: newRoute, true)
     table.nextRouteID = newRoute.next
   }
@@ -248,17 +290,15 @@ extension RouteTable.Editor {
       throw .notNeighbours(route, absorbed)
     }
     let merged = stamped(left.row)
-    table.digest -= left.row.digest(lower: lower, upper: left.upper)
-    table.digest -= right.row.digest(lower: cut, upper: right.upper)
-    table.digest += merged.digest(lower: lower, upper: right.upper)
+    count(left.row, from: lower, to: left.upper, isThere: false)
+    count(right.row, from: cut, to: right.upper, isThere: false)
+    count(merged, from: lower, to: right.upper, isThere: true)
     let rightGroup = GroupID(right.row.group)
     merged.withBytes { merged in
       indexes.remove(key: cut, from: RouteTable.TreeIndex.byStart)
       indexes.upsert(key: lower, payload: merged, in: RouteTable.TreeIndex.byStart)
     }
-    IndexKey.withBytes(of: absorbed) {
-      _ = indexes.remove(key: $0, from: RouteTable.TreeIndex.byID)
-    }
+    setStart(nil, of: absorbed)
     setGroup(rightGroup, of: absorbed, false)
   }
 
@@ -309,8 +349,8 @@ extension RouteTable.Editor {
         let old = try known(route, start, lower)
         var new = stamped(old.row)
         try body(&new)
-        table.digest -= old.row.digest(lower: lower, upper: old.upper)
-        table.digest += new.digest(lower: lower, upper: old.upper)
+        count(old.row, from: lower, to: old.upper, isThere: false)
+        count(new, from: lower, to: old.upper, isThere: true)
         new.withBytes {
           _ = indexes.upsert(key: lower, payload: $0, in: RouteTable.TreeIndex.byStart)
         }

@@ -9,7 +9,7 @@ struct EntryPipeline {
   var sliceByteCount = 1 << 20
   /// How many slices may be ready before the first is taken; with none, whoever asks for a slice
   /// reads it.
-  var depth = 4
+  var depth = 16
 
   /// Entries that follow one another.
   struct Slice<Element: Sendable>: Sendable {

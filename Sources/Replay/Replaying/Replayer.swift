@@ -31,6 +31,9 @@ package struct Replayer {
   /// How many entries ``rebuild(_:)`` writes in one transaction: each costs a sync of the disk.
   package var rebuildSliceCount = 8192
 
+  /// From so many entries on a second thread helps to fold.
+  var helpedEntryCount: UInt64 = 64
+
   let log: any CatalogLog
   var pipeline = EntryPipeline()
 
@@ -60,15 +63,17 @@ package struct Replayer {
     onto state: inout CatalogState, through end: LogPosition? = nil
   ) throws(StoreError) {
     let end = if let end { end } else { try log.lastPosition() }
-    try fold(onto: &state, through: end, decode: DecodedEntry.decoder(reading: log.reading)) {
-      _ throws(StoreError) in
-    }
+    try fold(
+      onto: &state, through: end, withHelper: true,
+      decode: DecodedEntry.decoder(reading: log.reading)
+    ) { _ throws(StoreError) in }
   }
 
   /// Folds entries into `state`; `body` gets each slice when all of it is proven, or the proven
-  /// beginning of it.
+  /// beginning of it. With a helper, a second thread that makes it faster, not all of a slice may be
+  /// proven by then.
   func fold<Element: HashedEntry>(
-    onto state: inout CatalogState, through end: LogPosition,
+    onto state: inout CatalogState, through end: LogPosition, withHelper: Bool = false,
     decode: @escaping @Sendable (UnsafeRawBufferPointer, LogPosition) throws(StoreError) -> Element,
     body: @escaping ([Element]) throws(StoreError) -> Void
   ) throws(StoreError) {
@@ -86,6 +91,17 @@ package struct Replayer {
       if isCancelled?() ?? false { throw .cancelled(after: slice.last) }
     }
     if isCancelled?() ?? false { throw .cancelled(after: start) }
+    if withHelper, onEntry == nil, progress.entryTotal >= helpedEntryCount {
+      let helper = try WorkLine(name: "fold-helper")
+      do throws(EvolveError) {
+        try state.evolve(all: feed, with: helper)
+      } catch {
+        // One thread finds out which entry it is.
+        return try fold(onto: &state, through: end, decode: decode, body: body)
+      }
+      if let problem = feed.problem { throw problem }
+      return
+    }
     let before = state
     do throws(EvolveError) {
       if let onEntry {
