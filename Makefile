@@ -81,7 +81,7 @@ test-address: setup ## Run the index's tests under AddressSanitizer.
 
 test-thread: setup ## Run the index's concurrent tests under ThreadSanitizer.
 	$(CORE) swift test --scratch-path .build/thread --sanitize=thread --disable-xctest \
-	  --filter 'CatalogTests.RouteIndexConcurrency|CatalogTests.RouteTableTests/agreesWith'
+	  --filter 'CatalogTests.RouteIndexConcurrency'
 
 simulate: setup ## Run SEEDS worlds from seeds (100), the first from FIRST (1).
 	$(CORE) swift build -c release --scratch-path .build/core-release --product simulate
