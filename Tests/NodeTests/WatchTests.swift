@@ -318,6 +318,29 @@ import Testing
     #expect(error?.reason == "shutting_down")
   }
 
+  /// The node's timer may be before the caller's: a stream whose time is up has not ended well. Here
+  /// the caller has none at all.
+  @Test func aStreamEndsAtItsDeadlineAsSuch() async throws {
+    try await withLeader { node in
+      try await node.client.submit(.test(oneRoute))
+      let deadline: Metadata = ["grpc-timeout": "100m"]
+      await #expect {
+        try await node.client.watches.watch(.init(), metadata: deadline) { response in
+          for try await _ in response.messages {}
+        }
+      } throws: {
+        ($0 as? RPCError)?.code == .deadlineExceeded
+      }
+      await #expect {
+        try await node.client.health.watch(.init(), metadata: deadline) { response in
+          for try await _ in response.messages {}
+        }
+      } throws: {
+        ($0 as? RPCError)?.code == .deadlineExceeded
+      }
+    }
+  }
+
   /// More is written than all the buffers on the way hold, so that a node that waited for the stalled
   /// one would wait for ever. That one goes on from the log, where it stopped.
   @Test(arguments: LogKind.allCases)

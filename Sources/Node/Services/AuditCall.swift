@@ -11,7 +11,7 @@ import Synchronization
 struct AuditCall: Sendable {
   let core: NodeCore
   private let reader: AuditReader
-  private let due: Moment?
+  let due: Moment?
   private let isGone = Gone()
 
   private final class Gone: Sendable {

@@ -39,7 +39,7 @@ struct AuditFollower {
             guard follow else { return }
             switch await subscription.wait() {
             case .changed, .due: break
-            case .cancelled: return
+            case .cancelled: throw RPCError.givenUp(hasDeadline: call.due != nil)
             // The next step says that the node is shutting down.
             case .closed: continue
             }

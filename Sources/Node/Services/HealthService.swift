@@ -41,6 +41,7 @@ package struct HealthService: Grpc_Health_V1_Health.ServiceProtocol {
     request: ServerRequest<Grpc_Health_V1_HealthCheckRequest>, context: ServerContext
   ) async throws -> StreamingServerResponse<Grpc_Health_V1_HealthCheckResponse> {
     let service = request.message.service
+    let timeout = request.metadata.callTimeout
     return StreamingServerResponse { writer in
       try await core.changes.withSubscription { subscription in
         try await withRPCCancellationHandler {
@@ -55,7 +56,7 @@ package struct HealthService: Grpc_Health_V1_Health.ServiceProtocol {
               // The last word of a node that stops.
               if last == .serving { try await writer.write(.with { $0.status = .notServing }) }
               return
-            case .cancelled: return
+            case .cancelled: throw RPCError.givenUp(hasDeadline: timeout != nil)
             }
           }
         } onCancelRPC: {

@@ -85,7 +85,7 @@ struct Watcher {
       case .due:
         lastSent = core.clock.now()
         try await sendProgress()
-      case .cancelled: return
+      case .cancelled: throw RPCError.givenUp(hasDeadline: timeout != nil)
       case .closed:
         throw NodeError(
           .unavailable, reason: "shutting_down", "this node is shutting down",
