@@ -50,13 +50,14 @@ extension RouteTable {
     /// and by group. ``digest`` lags behind until ``finishDeferred()``; what it has to be is told with
     /// ``expect(_:)``. `whole` makes the sum of all records of a state of that of its routes'.
     package mutating func deferChanges(
-      to worker: any SerialWorker, recordByteCount: Int = 1 << 16, changeCount: Int = 1 << 14,
+      to worker: any SerialWorker, recordByteCount: Int? = nil, changeCount: Int? = nil,
       whole: @escaping @Sendable (StateDigest, DigestExpectation) -> StateDigest
     ) {
       applyGroupChanges()
       groupChanges = nil
       deferred = DeferredChanges(
-        worker, recordByteCount: recordByteCount, changeCount: changeCount, whole: whole)
+        worker, recordByteCount: recordByteCount ?? RecordBatch.capacity,
+        changeCount: changeCount ?? GroupChanges.capacity, whole: whole)
     }
 
     /// Has it found out whether the records add up after all changes so far, sooner or later.
